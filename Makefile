@@ -1,0 +1,94 @@
+# Commonweight: every command a person needs. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV    := .venv
+PY      := $(VENV)/bin/python
+FORGE   := contracts/.bin/forge
+STAMPS  := build/.stamps
+PACKAGES := aggregation incentives learning node deploy
+
+# make demo NODES=8 ATTACKERS=2 ROUNDS=2 SEED=3 BASELINES=1 KEEP=1
+NODES ?= 5
+ATTACKERS ?= 1
+ROUNDS ?= 3
+SEED ?= 0
+BASELINES ?= 0
+KEEP ?= 0
+DEMO_FLAGS = --nodes $(NODES) --attackers $(ATTACKERS) --rounds $(ROUNDS) --seed $(SEED) \
+  $(if $(filter 1,$(BASELINES)),--baselines) $(if $(filter 1,$(KEEP)),--keep)
+
+.PHONY: help
+help: ## list these commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
+	@echo "  Options of demo and testnet: NODES=5 ATTACKERS=1 ROUNDS=3 SEED=0 BASELINES=0 KEEP=0"
+
+# --- set-up ---------------------------------------------------------------------------------------------------------
+
+.PHONY: setup
+setup: $(STAMPS)/python $(STAMPS)/contracts ## install everything (Python venv, npm packages, compiled contracts)
+
+$(STAMPS)/python: pyproject.toml constraints.txt tools/setup-python.sh
+	@tools/setup-python.sh $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/npm: contracts/package.json contracts/package-lock.json contracts/tools/setup.sh
+	@contracts/tools/setup.sh
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/contracts: $(STAMPS)/npm $(shell find contracts/src contracts/test -name '*.sol' 2>/dev/null) contracts/foundry.toml
+	@echo "Compiling contracts …" && cd contracts && .bin/forge build --quiet
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/slither: contracts/tools/slither.sh
+	@python3 -m venv .venv-slither && .venv-slither/bin/pip install --quiet slither-analyzer==0.11.6
+	@mkdir -p $(STAMPS) && touch $@
+
+# --- run ------------------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: setup ## federated rounds on a local network of real processes, with an attacker; writes build/demo/
+	@$(PY) -m deploy.demo $(DEMO_FLAGS)
+
+.PHONY: testnet
+testnet: setup ## the same network, left running for the command line
+	@$(PY) -m deploy.demo $(DEMO_FLAGS) --testnet
+
+# --- check ----------------------------------------------------------------------------------------------------------
+
+.PHONY: check
+check: setup ## everyday tests: unit, property, vectors, contracts (under 5 minutes)
+	$(PY) -m pytest -m "not slow and not e2e"
+	cd contracts && .bin/forge test
+
+.PHONY: test
+test: check ## all tests: also network and end to end, on real Anvil, Kubo and libp2p
+	$(PY) -m pytest -m "slow or e2e"
+
+.PHONY: lint
+lint: setup $(STAMPS)/slither ## ruff, mypy --strict, import arrows, forge fmt, solhint, slither; warnings are errors
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	cd contracts && .bin/forge fmt --check
+	cd contracts && npx --no-install solhint --max-warnings 0 'src/**/*.sol' 'test/**/*.sol'
+	cd contracts && SLITHER_VENV=../.venv-slither tools/slither.sh
+
+.PHONY: format
+format: setup ## format Python and Solidity
+	$(VENV)/bin/ruff check --fix --quiet . ; $(VENV)/bin/ruff format .
+	cd contracts && .bin/forge fmt
+
+.PHONY: generated
+generated: setup ## rewrite what is derived: ABIs, test vectors, gas snapshot
+	$(PY) -m deploy.abi
+	$(PY) tests/vectors/generate.py
+
+.PHONY: bench-learning
+bench-learning: setup ## the demo's learning without a network, five seeds
+	$(PY) benchmarks/demo_learning.py
+
+.PHONY: clean
+clean: ## remove what builds made (not the installed environments)
+	rm -rf build contracts/out contracts/cache

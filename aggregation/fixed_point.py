@@ -1,0 +1,130 @@
+"""Fixed point: float32 tensors become integers before any rule sees them, so that adding them has no order.
+
+One power of two per tensor, agreed by all clients of the round::
+
+    E = lower median over clients of e, where max|x| < 2^e (frexp exponent; clients whose tensor is all zero do not vote)
+    s = min(bits - 2 - E, 125)
+    q = clamp(rint(x · 2^s), ±2^bits)       int32, rint rounds half to even
+
+The median client has ``|q| < 2^(bits-2)``, so values up to four times its largest still fit; larger ones saturate.
+Fewer than half of the voting clients cannot move E outside the honest range.
+
+Exactness: a product with a power of two, rint and the clamp round at most once, identically on every IEEE-754 unit,
+with or without FMA. With ``s ≤ 125`` a subnormal x has ``|x · 2^s| < 1/2`` and becomes 0 whether or not the unit flushes
+subnormals; results are multiples of ``2^-125``, hence normal or zero.
+
+Error of one unsaturated coordinate: ``|x - q·2^-s| ≤ 2^-(s+1)``. Of a rule's output r (an integer quotient, rounded half to
+even) published as ``float32(r)·2^-s``, against the same rule in exact arithmetic on the unsaturated inputs:
+``≤ 2^-s + 2^-24·|output|`` for the rules without clipping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import frexp, isfinite
+
+import numpy as np
+
+from aggregation import kernels_numpy
+from aggregation.bundle import Vector
+from aggregation.errors import AggregationError, Reason, UpdateRejected
+from aggregation.kernels_numpy import Integers
+
+MAX_BITS = 30
+MAX_SHIFT = 125
+HEADROOM = 2  # bits above the median client's largest value
+MAX_CLIENTS = 1024  # the largest n for which n·2^(30 - ⌈log2 n⌉) still has 20 bits of resolution
+_CHUNK = 1 << 15
+_SMALLEST_NORMAL_EXPONENT = -125  # frexp exponent of 2^-126
+
+
+@dataclass(frozen=True, slots=True)
+class Quantised:
+    """One tensor of one client in fixed point.
+
+    Attributes:
+        values: int32, flat, ``|q| ≤ 2^bits``.
+        shift: s of ``q = rint(x · 2^s)``.
+        saturated: how many coordinates were clamped.
+        nonzero: how many coordinates were not zero before.
+        lost: how many of these became zero.
+    """
+
+    values: Integers
+    shift: int
+    saturated: int
+    nonzero: int
+    lost: int
+
+    @property
+    def coarse(self) -> bool:
+        """More than half of the non-zero coordinates vanished: the update is too small for the round's scale."""
+        return too_coarse(self.nonzero, self.lost)
+
+
+def too_coarse(nonzero: int, lost: int) -> bool:
+    """More than half of the non-zero coordinates vanished."""
+    return 2 * lost > nonzero
+
+
+def exponent_of(tensor: Vector) -> int | None:
+    """Smallest e with ``max|x| < 2^e``; None if all values are zero or subnormal.
+
+    Raises:
+        UpdateRejected: `NOT_FINITE`.
+    """
+    flat = tensor.reshape(-1)
+    largest = 0.0
+    for start in range(0, flat.size, _CHUNK):
+        chunk = flat[start : start + _CHUNK]
+        low, high = float(chunk.min()), float(chunk.max())
+        if not (isfinite(low) and isfinite(high)):  # min and max hand NaN on
+            raise UpdateRejected(Reason.NOT_FINITE, "A tensor holds NaN or infinity.", hint="Validate updates first.")
+        largest = max(largest, -low, high)
+    exponent = frexp(largest)[1]
+    return exponent if largest and exponent >= _SMALLEST_NORMAL_EXPONENT else None
+
+
+def common_shift(exponents: Sequence[int | None], bits: int) -> int:
+    """The shift s of a tensor from its clients' exponents (formula above); 0 if no client votes.
+
+    Args:
+        exponents: `exponent_of` of every client, in any order.
+        bits: 20 … 30.
+    """
+    votes = sorted(exponent for exponent in exponents if exponent is not None)
+    if not votes:
+        return 0
+    return min(bits - HEADROOM - votes[(len(votes) - 1) // 2], MAX_SHIFT)
+
+
+def sum_bits(n: int) -> int:
+    """Bits that leave room for the sum of n values in int32: ``30 - ⌈log2 n⌉``."""
+    return MAX_BITS - (n - 1).bit_length()
+
+
+def quantise(tensor: Vector, shift: int, bits: int) -> Quantised:
+    """``clamp(rint(x · 2^shift), ±2^bits)`` with counts (module docstring).
+
+    Raises:
+        UpdateRejected: `NOT_FINITE`.
+        AggregationError: bits or shift out of range.
+    """
+    if not 1 <= bits <= MAX_BITS or not -126 <= shift <= MAX_SHIFT:
+        raise AggregationError(f"bits={bits} must be in 1..{MAX_BITS} and shift={shift} in -126..{MAX_SHIFT}.")
+    exponent_of(tensor)
+    flat = tensor.reshape(-1)
+    values = np.empty(flat.size, np.int32)
+    saturated, nonzero, lost = kernels_numpy.quantise(flat, power(shift), power(bits), values)
+    return Quantised(values, shift, saturated, nonzero, lost)
+
+
+def dequantise(values: Integers, shift: int) -> Vector:
+    """``float32(q) · 2^-shift``: one rounding (int32 to float32); never −0."""
+    return values.astype(np.float32) * power(-shift)
+
+
+def power(exponent: int) -> np.float32:
+    """``2^exponent`` as float32, exact for -126 … 127."""
+    return np.float32(2.0**exponent)

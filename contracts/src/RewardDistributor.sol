@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.34;
+
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {BitMaps} from "@openzeppelin/contracts/utils/structs/BitMaps.sol";
+import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
+
+import {IContributionToken} from "./interfaces/IContributionToken.sol";
+import {IRewardDistributor} from "./interfaces/IRewardDistributor.sol";
+import {IRoundManager} from "./interfaces/IRoundManager.sol";
+import {RewardMath} from "./libraries/RewardMath.sol";
+
+/// @title RewardDistributor
+/// @notice Rewards and credits; the manual is IRewardDistributor.
+contract RewardDistributor is IRewardDistributor {
+    using BitMaps for BitMaps.BitMap;
+    using Checkpoints for Checkpoints.Trace208;
+
+    // --- storage ------------------------------------------------------------------------------------------------------
+
+    /// @inheritdoc IRewardDistributor
+    IContributionToken public immutable override token;
+    /// @inheritdoc IRewardDistributor
+    IRoundManager public immutable override roundManager;
+    /// @inheritdoc IRewardDistributor
+    address public immutable override treasury;
+    /// @inheritdoc IRewardDistributor
+    uint256 public immutable override initialEmission;
+    /// @inheritdoc IRewardDistributor
+    uint256 public immutable override halving;
+    /// @inheritdoc IRewardDistributor
+    uint256 public immutable override wTarget;
+
+    /// @inheritdoc IRewardDistributor
+    mapping(uint256 round => uint256 amount) public override mintedIn;
+
+    mapping(uint256 round => BitMaps.BitMap indices) private _claimed;
+    BitMaps.BitMap private _treasuryClaimed;
+    mapping(address member => Checkpoints.Trace208 byRound) private _credits;
+
+    // --- deployment ---------------------------------------------------------------------------------------------------
+
+    /// @param token_ ContributionToken; names this contract as its distributor.
+    /// @param roundManager_ RoundManager, deployed already.
+    /// @param treasury_ Receiver of 5 % of each finalised round.
+    /// @param initialEmission_ E₀ in units of 10⁻¹⁸ CWT.
+    /// @param halving_ Rounds after which the emission halves.
+    /// @param wTarget_ Sum of weights, ppm, that a round must reach to pay its whole trainers' pool.
+    constructor(
+        IContributionToken token_,
+        IRoundManager roundManager_,
+        address treasury_,
+        uint256 initialEmission_,
+        uint256 halving_,
+        uint256 wTarget_
+    ) {
+        if (token_.distributor() != address(this)) revert WiredElsewhere(token_.distributor(), address(this));
+        if (initialEmission_ == 0 || halving_ == 0 || wTarget_ == 0 || treasury_ == address(0)) {
+            revert ZeroParameter(initialEmission_, halving_, wTarget_, treasury_);
+        }
+        // E₀·halving·(1 + 1/2 + 1/4 + …) < 2·E₀·halving
+        uint256 emissions = 2 * initialEmission_ * halving_;
+        if (emissions > token_.cap()) revert EmissionsAboveCap(emissions, token_.cap());
+        token = token_;
+        roundManager = roundManager_;
+        treasury = treasury_;
+        initialEmission = initialEmission_;
+        halving = halving_;
+        wTarget = wTarget_;
+    }
+
+    // --- acts ---------------------------------------------------------------------------------------------------------
+
+    /// @inheritdoc IRewardDistributor
+    function claim(
+        uint256 round,
+        uint16 index
+    ) external override returns (uint256 amount) {
+        uint256 e = _finalizedEmission(round);
+        if (_claimed[round].get(index)) revert AlreadyClaimed(round, index);
+        IRoundManager.Earnings memory earned = roundManager.earningsOf(round, index);
+        (uint256 trainerReward, uint256 verifierReward, uint256 attesterReward) = _rewardsDown(e, earned);
+        amount = trainerReward + verifierReward + attesterReward;
+        _claimed[round].set(index);
+        emit Claimed(round, index, earned.owner, trainerReward, verifierReward, attesterReward);
+        if (amount != 0) {
+            _credit(earned.owner, round, amount);
+            _mint(earned.owner, round, amount);
+        }
+    }
+
+    /// @inheritdoc IRewardDistributor
+    function claimTreasury(
+        uint256 round
+    ) external override returns (uint256 amount) {
+        amount = RewardMath.treasuryDown(_finalizedEmission(round));
+        if (_treasuryClaimed.get(round)) revert TreasuryAlreadyClaimed(round);
+        _treasuryClaimed.set(round);
+        emit TreasuryClaimed(round, treasury, amount);
+        _mint(treasury, round, amount);
+    }
+
+    // --- views --------------------------------------------------------------------------------------------------------
+
+    /// @inheritdoc IRewardDistributor
+    function emission(
+        uint256 round
+    ) public view override returns (uint256) {
+        if (round == 0) revert GenesisHasNoRewards();
+        return RewardMath.emissionDown(initialEmission, halving, round);
+    }
+
+    /// @inheritdoc IRewardDistributor
+    function isClaimed(
+        uint256 round,
+        uint16 index
+    ) external view override returns (bool) {
+        return _claimed[round].get(index);
+    }
+
+    /// @inheritdoc IRewardDistributor
+    function isTreasuryClaimed(
+        uint256 round
+    ) external view override returns (bool) {
+        return _treasuryClaimed.get(round);
+    }
+
+    /// @inheritdoc IRewardDistributor
+    function creditAt(
+        address member,
+        uint256 round
+    ) external view override returns (uint256) {
+        // Keys have 48 bits; a later round than any key asks for everything.
+        return _credits[member].upperLookupRecent(uint48(Math.min(round, type(uint48).max)));
+    }
+
+    // --- helpers ------------------------------------------------------------------------------------------------------
+
+    function _finalizedEmission(
+        uint256 round
+    ) private view returns (uint256 e) {
+        e = emission(round);
+        (IRoundManager.Phase phase,) = roundManager.phaseOf(round);
+        if (phase != IRoundManager.Phase.Finalized) revert NotFinalized(round, phase);
+    }
+
+    /// @dev All zero for an owner whose own update was Malformed or Harmful.
+    function _rewardsDown(
+        uint256 e,
+        IRoundManager.Earnings memory earned
+    ) private view returns (uint256 trainerReward, uint256 verifierReward, uint256 attesterReward) {
+        if (
+            earned.status == IRoundManager.UpdateStatus.Malformed || earned.status == IRoundManager.UpdateStatus.Harmful
+        ) return (0, 0, 0);
+        trainerReward = RewardMath.trainerDown(e, earned.isSealed, earned.weight, earned.sumWeight, wTarget);
+        verifierReward = RewardMath.verifierDown(e, earned.participants, earned.verifiers, earned.correct);
+        if (earned.isCorrectAttester) attesterReward = RewardMath.attesterDown(e, earned.attesters);
+    }
+
+    /// @dev A trace only appends, so a claim for an older round than the last credited counts from that last round on.
+    function _credit(
+        address member,
+        uint256 round,
+        uint256 amount
+    ) private {
+        Checkpoints.Trace208 storage trace = _credits[member];
+        (bool exists, uint48 last, uint208 total) = trace.latestCheckpoint();
+        uint48 key = SafeCast.toUint48(round);
+        if (exists && last > key) key = last;
+        trace.push(key, total + SafeCast.toUint208(amount));
+    }
+
+    function _mint(
+        address to,
+        uint256 round,
+        uint256 amount
+    ) private {
+        mintedIn[round] += amount;
+        token.mint(to, amount);
+    }
+}

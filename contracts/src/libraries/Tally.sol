@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.34;
+
+import {IRoundManager} from "../interfaces/IRoundManager.sol";
+import {SCORE_FIELDS, ScoreWord} from "./ScoreWord.sol";
+
+/// @title Tally
+/// @notice Settles one update from the fields of its assigned verifiers.
+/// @dev Robust to a minority: with k assigned verifiers, `need = ⌊k/2⌋+1` of them must agree, counted over all k and not
+/// over those who turned up. Mirror: `node/protocol` (vectors in `tests/vectors/tally.json`).
+library Tally {
+    /// @notice Bounds of a verdict, all in ppm.
+    struct Bounds {
+        uint256 tau; // two gains agree when they differ by at most this
+        int256 deltaMin; // least gain of an accepted update
+        int256 harmMin; // a gain of −harmMin or less is harmful
+        int256 gainCap; // most weight one update can have
+    }
+
+    /// @notice What the ring decided about one update.
+    struct Verdict {
+        IRoundManager.UpdateStatus status;
+        int256 gain; // settled gain, ppm; 0 where no gain was settled or seen
+        uint256 votes; // verifiers that agree with the result
+        uint256 weight; // ppm; 0 unless Accepted
+    }
+
+    /// @notice Verdict over the first `k` of `fields`.
+    /// @param fields Field of each assigned verifier; 0 for one that did not reveal. Reordered in place.
+    /// @param k Assigned verifiers, 1 … 7.
+    function settle(
+        uint256[SCORE_FIELDS] memory fields,
+        uint256 k,
+        Bounds memory bounds
+    ) internal pure returns (Verdict memory verdict) {
+        uint256 need = k / 2 + 1;
+        (uint256 gains, uint256 unavailable, uint256 malformed) = _sort(fields, k);
+        if (malformed >= need) {
+            verdict.status = IRoundManager.UpdateStatus.Malformed;
+            verdict.votes = malformed;
+            return verdict;
+        }
+        if (unavailable >= need) {
+            verdict.status = IRoundManager.UpdateStatus.Unavailable;
+            verdict.votes = unavailable;
+            return verdict;
+        }
+        verdict.status = IRoundManager.UpdateStatus.Unscored;
+        if (gains == 0) return verdict;
+
+        int256 gain = ScoreWord.gainOf(fields[(gains - 1) / 2]);
+        verdict.gain = gain;
+        for (uint256 i = 0; i < gains; ++i) {
+            if (_agree(ScoreWord.gainOf(fields[i]), gain, bounds.tau)) ++verdict.votes;
+        }
+        if (verdict.votes < need) return verdict;
+        if (gain >= bounds.deltaMin) {
+            verdict.status = IRoundManager.UpdateStatus.Accepted;
+            verdict.weight = weightOf(gain, bounds.gainCap);
+        } else if (gain <= -bounds.harmMin) {
+            verdict.status = IRoundManager.UpdateStatus.Harmful;
+        } else {
+            verdict.status = IRoundManager.UpdateStatus.Rejected;
+        }
+    }
+
+    /// @notice Whether one verifier's field says what the ring settled: such a field is paid.
+    /// @dev Nothing equals Unscored or Pending.
+    function isCorrect(
+        uint256 value,
+        IRoundManager.UpdateStatus status,
+        int256 gain,
+        uint256 tau
+    ) internal pure returns (bool) {
+        if (
+            status == IRoundManager.UpdateStatus.Accepted || status == IRoundManager.UpdateStatus.Rejected
+                || status == IRoundManager.UpdateStatus.Harmful
+        ) return ScoreWord.isGain(value) && _agree(ScoreWord.gainOf(value), gain, tau);
+        if (status == IRoundManager.UpdateStatus.Unavailable) return value == ScoreWord.UNAVAILABLE;
+        if (status == IRoundManager.UpdateStatus.Malformed) return value == ScoreWord.MALFORMED;
+        return false;
+    }
+
+    /// @notice Weight of an accepted update: its gain, at most `cap`.
+    /// @dev An accepted gain is at least deltaMin ≥ 1, so the cast keeps its value.
+    function weightOf(
+        int256 gain,
+        int256 cap
+    ) internal pure returns (uint256) {
+        return uint256(gain < cap ? gain : cap);
+    }
+
+    /// @dev Moves the gains to the front, ascending (insertion sort: at most 7), and counts the sentinels.
+    function _sort(
+        uint256[SCORE_FIELDS] memory fields,
+        uint256 k
+    ) private pure returns (uint256 gains, uint256 unavailable, uint256 malformed) {
+        for (uint256 j = 0; j < k; ++j) {
+            uint256 value = fields[j];
+            if (ScoreWord.isGain(value)) {
+                uint256 i = gains++;
+                for (; i > 0 && fields[i - 1] > value; --i) {
+                    fields[i] = fields[i - 1];
+                }
+                fields[i] = value;
+            } else if (value == ScoreWord.MALFORMED) {
+                ++malformed;
+            } else if (value == ScoreWord.UNAVAILABLE) {
+                ++unavailable;
+            }
+        }
+    }
+
+    function _agree(
+        int256 a,
+        int256 b,
+        uint256 tau
+    ) private pure returns (bool) {
+        // Both lie within 20 bits, so the difference is exact and its absolute value fits.
+        return uint256(a > b ? a - b : b - a) <= tau;
+    }
+}

@@ -1,0 +1,84 @@
+"""Measures checkpoints and scores updates on a benchmark slice. Pure functions of model, data and settings.
+
+docs/protocol.md, "Effective gain": base = parent + t·(last aggregate), t the look-ahead that fits the slice best; raw gain =
+round(10⁶·(L(base) − L(base + η·update))) with L the contrastive loss of the whole slice in nats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learning.errors import ModelError
+from learning.models.base import Checkpoint, trainable
+from learning.models.encoder import Encoder
+from learning.prepared_pairs import PreparedPairs, prepare_pairs
+from learning.tasks.code_search import Pair, contrastive_loss, mean_reciprocal_rank, to_ppm
+
+Update = Mapping[str, NDArray[np.float32]]
+
+
+def evaluate(model: Encoder, checkpoint: Checkpoint, pairs: Sequence[Pair] | PreparedPairs) -> dict[str, float]:
+    """Mean reciprocal rank and mean contrastive loss (nats) of a checkpoint, every code of ``pairs`` being a distractor."""
+    prepared = prepare_pairs(model, pairs, model.spec.scoring_precision)
+    model.load(checkpoint)
+    precision = model.spec.scoring_precision
+    queries, codes = model.embed_all(prepared.queries, precision), model.embed_all(prepared.codes, precision)
+    loss = contrastive_loss(queries.double(), codes.double(), temperature=model.spec.temperature)
+    return {"mrr": mean_reciprocal_rank(queries, codes), "loss": float(loss)}
+
+
+def score_updates(
+    model: Encoder,
+    checkpoint: Checkpoint,
+    last_aggregate: Update | None,
+    updates: Sequence[Update],
+    slice: Sequence[Pair] | PreparedPairs,  # noqa: A002 - the protocol's word
+    eta: float,
+    grid: Sequence[float],
+) -> list[int]:
+    """Raw gain of each update in ppm of a nat (see the module's head); positive is better.
+
+    Args:
+        model: this process's encoder.
+        checkpoint: parent model.
+        last_aggregate: the previous round's aggregate, or None in the first round.
+        updates: tensors named and shaped like the checkpoint's trainable ones.
+        slice: benchmark pairs.
+        eta: step at which an update is tried.
+        grid: look-ahead multiples of the last aggregate; the first with the least loss wins.
+
+    Raises:
+        ModelError: an update or aggregate of other names or shapes.
+        DataError: fewer than two pairs.
+    """
+    prepared = prepare_pairs(model, slice, model.spec.scoring_precision)
+    base, base_loss = checkpoint, _slice_loss(model, checkpoint, prepared)
+    for step in grid if last_aggregate is not None else ():
+        if step == 0:
+            continue
+        assert last_aggregate is not None
+        candidate = stepped(checkpoint, last_aggregate, step)
+        loss = _slice_loss(model, candidate, prepared)
+        if loss < base_loss:
+            base, base_loss = candidate, loss
+    return [to_ppm(base_loss - _slice_loss(model, stepped(base, update, eta), prepared)) for update in updates]
+
+
+def stepped(checkpoint: Checkpoint, update: Update, step: float) -> dict[str, NDArray[np.float32]]:
+    """checkpoint + step·update in float32 (multiply, then add, each rounded once); frozen tensors are shared.
+
+    Raises:
+        ModelError: names or shapes other than the checkpoint's trainable ones.
+    """
+    old = trainable(checkpoint)
+    if set(update) != set(old) or any(update[name].shape != old[name].shape for name in old):
+        raise ModelError("The update's tensors are not the checkpoint's trainable ones.")
+    factor = np.float32(step)
+    return {**checkpoint, **{name: old[name] + factor * update[name].astype(np.float32) for name in old}}
+
+
+def _slice_loss(model: Encoder, checkpoint: Checkpoint, prepared: PreparedPairs) -> float:
+    return evaluate(model, checkpoint, prepared)["loss"]

@@ -1,0 +1,1 @@
+"""Models a community trains: loading, LoRA factors, canonical checkpoints."""

@@ -1,0 +1,1 @@
+"""Where training data come from: repositories on disk, read but never run."""

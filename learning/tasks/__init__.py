@@ -1,0 +1,1 @@
+"""What a community learns: one module per task, with its record format, loss and metric."""

@@ -1,0 +1,1 @@
+"""One participant: protocol core, roles, ports, adapters, hosts, driver, audit and command line."""

@@ -1,0 +1,110 @@
+"""The whole audit: ledger, balances on chain, models; one report with an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from node.audit.ledger import AuditRules, BlockHash, replay
+from node.audit.models import ModelAuditor
+from node.ports import Chain
+from node.protocol.state import State
+from node.protocol.types import Call, ChainEvent
+
+EVENT_CHUNK = 2_000
+MAX_TRIES = 5
+"""A busy chain moves between reading events and balances; this often we start over."""
+
+
+@dataclass(slots=True)
+class AuditReport:
+    """Outcome of an audit.
+
+    Attributes:
+        ok: nothing was found.
+        checked: how many things of each kind were checked.
+        findings: what does not add up, first in chain order first.
+        state: the history's final state.
+        model_hashes: computed model hash of every finalised round.
+    """
+
+    ok: bool = True
+    checked: dict[str, int] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+    state: State = field(default_factory=State)
+    model_hashes: dict[int, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON value for `--json` and summaries."""
+        return {
+            "ok": self.ok,
+            "checked": self.checked,
+            "findings": self.findings,
+            "model_hashes": {str(number): digest for number, digest in self.model_hashes.items()},
+            "supply": str(self.state.supply),
+            "balances": {address: str(amount) for address, amount in sorted(self.state.balances.items())},
+            "rewards": {address: str(amount) for address, amount in sorted(self.state.rewards.items())},
+            "stakes": {address: str(member.stake) for address, member in sorted(self.state.members.items())},
+        }
+
+
+async def read_history(chain: Chain, first_block: int) -> Sequence[ChainEvent]:
+    """All events from the deployment to the newest block."""
+    head = await chain.head()
+    events: list[ChainEvent] = []
+    for start in range(first_block, head.number + 1, EVENT_CHUNK):
+        events += await chain.events(start, min(head.number, start + EVENT_CHUNK - 1))
+    return events
+
+
+async def audit(
+    chain: Chain, rules: AuditRules, *, first_block: int, block_hash: BlockHash, models: ModelAuditor | None
+) -> AuditReport:
+    """Rebuild and compare.
+
+    Args:
+        chain: any endpoint of the chain.
+        rules: constants of the deployment.
+        first_block: block of the deployment.
+        block_hash: hashes of the blocks that seeds were drawn from.
+        models: re-derives the models; None checks the ledger only.
+    """
+    for _ in range(MAX_TRIES):
+        events = await read_history(chain, first_block)
+        report = _ledger(events, rules, block_hash)
+        await _compare_with_chain(chain, report)
+        # The contracts answer for the newest block: if more happened meanwhile, look again at everything.
+        if len(await read_history(chain, first_block)) == len(events):
+            break
+    if models is not None:
+        outcome = await models.run(report.state)
+        report.checked.update(outcome.checked)
+        report.findings += outcome.findings
+        report.model_hashes = {number: digest.hex() for number, digest in outcome.hashes.items()}
+    report.ok = not report.findings
+    return report
+
+
+def _ledger(events: Sequence[ChainEvent], rules: AuditRules, block_hash: BlockHash) -> AuditReport:
+    ledger = replay(events, rules, block_hash)
+    findings = [f"{entry.what} (block {entry.block}, transaction {entry.transaction})" for entry in ledger.findings]
+    return AuditReport(state=ledger.state, checked=dict(ledger.checked), findings=findings)
+
+
+async def _compare_with_chain(chain: Chain, report: AuditReport) -> None:
+    """Hold the rebuilt balances and stakes against what the contracts answer."""
+
+    def compare(subject: str, recorded: int, computed: int, whose: str) -> None:
+        report.checked[subject] = report.checked.get(subject, 0) + 1
+        if recorded != computed:
+            report.findings.append(
+                f"{subject} of {whose}: the contract says {recorded}, the events add up to {computed}."
+            )
+
+    state = report.state
+    for address, amount in sorted(state.balances.items()):
+        compare("balances", await chain.read(Call("ContributionToken", "balanceOf", (address,))), amount, address)
+    for address, member in sorted(state.members.items()):
+        compare("stakes", await chain.read(Call("MemberRegistry", "stakeOf", (address,))), member.stake, address)
+    compare("supply", await chain.read(Call("ContributionToken", "totalSupply")), state.supply, "the token")

@@ -1,0 +1,234 @@
+"""Settings of one node: defaults < TOML file < environment < flags. Unknown keys are refused with the nearest known one.
+
+Environment: ``COMMONWEIGHT_<SECTION>_<KEY>``, e.g. ``COMMONWEIGHT_CHAIN_RPC``; flags: ``--set section.key=value``. Both take TOML
+values, and plain text where a text is expected. Relative paths are relative to the TOML file. docs/configuration.md lists every
+key (a test sees to it).
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from node.driver import ROLES
+from node.protocol.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "COMMONWEIGHT_"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSection:
+    """Who this node is on its machine."""
+
+    data: Path = field(default=Path("data"), metadata={"help": "folder for facts, files and logs"})
+    roles: tuple[str, ...] = field(
+        default=("trainer", "verifier", "attester", "keeper", "challenger"),
+        metadata={"help": f"what it does: {', '.join(ROLES)}"},
+    )
+    name: str = field(default="node", metadata={"help": "shown to people only"})
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSection:
+    """Which community."""
+
+    manifest: Path = field(default=Path("network.json"), metadata={"help": "deployment manifest: chain, contracts"})
+    guideline: Path = field(default=Path("guideline.json"), metadata={"help": "the developer guideline"})
+    public_benchmark: Path = field(
+        default=Path("public.jsonl"), metadata={"help": "benchmark of rounds without a sealed slice"}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSection:
+    """The EVM chain."""
+
+    rpc: str = field(default="http://127.0.0.1:8545", metadata={"help": "JSON-RPC endpoint"})
+
+
+@dataclass(frozen=True, slots=True)
+class KeysSection:
+    """Secrets at rest."""
+
+    folder: Path = field(default=Path("keys"), metadata={"help": "folder of the keystore and the libp2p identity"})
+    password_file: Path = field(default=Path("keys/password"), metadata={"help": "file that holds the password"})
+
+
+@dataclass(frozen=True, slots=True)
+class IpfsSection:
+    """Content storage."""
+
+    mode: str = field(default="embedded", metadata={"help": "embedded (Kubo in a child process) or rpc (external)"})
+    rpc: str = field(default="http://127.0.0.1:5001", metadata={"help": "external Kubo's RPC, for mode rpc"})
+    port: int = field(default=0, metadata={"help": "swarm port; 0 takes a free one"})
+    bootstrap: tuple[str, ...] = field(default=(), metadata={"help": "multiaddrs of stores to dial first"})
+    swarm_key_file: Path = field(
+        default=Path("swarm.key"), metadata={"help": "the private network's key (64 hex digits)"}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class P2PSection:
+    """Gossip."""
+
+    port: int = field(default=0, metadata={"help": "listening port; 0 takes a free one"})
+    bootstrap: tuple[str, ...] = field(default=(), metadata={"help": "multiaddrs of peers to dial first"})
+
+
+@dataclass(frozen=True, slots=True)
+class LearningSection:
+    """Local training."""
+
+    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda:0 …"})
+    threads: int = field(default=1, metadata={"help": "torch threads"})
+    repositories: tuple[str, ...] = field(default=(), metadata={"help": "installed packages to train on"})
+    seed: int = field(default=0, metadata={"help": "seed of local sampling"})
+    base_model: str = field(default="", metadata={"help": "folder of the base model; empty is the embedded one"})
+
+
+@dataclass(frozen=True, slots=True)
+class StewardSection:
+    """What a benchmark steward opens."""
+
+    rounds: int = field(default=0, metadata={"help": "rounds to open in all"})
+    min_members: int = field(default=4, metadata={"help": "active members to wait for before a round"})
+    repositories: tuple[str, ...] = field(default=(), metadata={"help": "held-out packages that slices are drawn from"})
+    rows: int = field(default=96, metadata={"help": "pairs in a slice"})
+
+
+@dataclass(frozen=True, slots=True)
+class PaceSection:
+    """How eagerly the node works."""
+
+    poll_seconds: float = field(default=0.5, metadata={"help": "pause between looks at the chain"})
+    stagger: int = field(default=4, metadata={"help": "seconds between ranks for what only one needs to do"})
+    fetch_seconds: float = field(default=30.0, metadata={"help": "longest wait for one file"})
+    last_round: int = field(default=0, metadata={"help": "stop after this round; 0 is never"})
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings of a node, resolved."""
+
+    node: NodeSection = field(default_factory=NodeSection)
+    network: NetworkSection = field(default_factory=NetworkSection)
+    chain: ChainSection = field(default_factory=ChainSection)
+    keys: KeysSection = field(default_factory=KeysSection)
+    ipfs: IpfsSection = field(default_factory=IpfsSection)
+    p2p: P2PSection = field(default_factory=P2PSection)
+    learning: LearningSection = field(default_factory=LearningSection)
+    steward: StewardSection = field(default_factory=StewardSection)
+    pace: PaceSection = field(default_factory=PaceSection)
+
+
+def load_config(path: Path, *, environment: Mapping[str, str] | None = None, flags: Iterable[str] = ()) -> Config:
+    """Resolve a node's settings.
+
+    Args:
+        path: TOML file.
+        environment: variables; only those with our prefix count.
+        flags: ``section.key=value`` texts.
+
+    Raises:
+        ConfigError: the file is missing or not TOML, a key is unknown, or a value has the wrong kind.
+    """
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"There is no configuration at {path}.", hint="`commonweight node init` writes one."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}.") from error
+    layered: dict[str, dict[str, Any]] = {}
+    for section, values in raw.items():
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path}: {section!r} is not a section.", hint=_nearest(section, _sections()))
+        layered[section] = dict(values)
+    for key, text in sorted((environment or {}).items()):
+        if key.startswith(ENVIRONMENT_PREFIX):
+            _set(layered, key.removeprefix(ENVIRONMENT_PREFIX).lower().split("_", 1), text, f"environment {key}")
+    for flag in flags:
+        name, separator, text = flag.partition("=")
+        if not separator:
+            raise ConfigError(f"--set {flag!r} is not of the form section.key=value.")
+        _set(layered, name.split(".", 1), text, f"--set {name}")
+    return _build(layered, path)
+
+
+def _sections() -> dict[str, type]:
+    return get_type_hints(Config)
+
+
+def _set(layered: dict[str, dict[str, Any]], name: list[str], text: str, where: str) -> None:
+    if len(name) != 2:
+        raise ConfigError(f"{where}: expected a section and a key.", hint=f"Sections are {', '.join(_sections())}.")
+    section, key = name
+    kind = get_type_hints(_sections()[section]).get(key) if section in _sections() else None
+    layered.setdefault(section, {})[key] = text if kind in (str, Path) else _toml_value(text, where)
+
+
+def _toml_value(text: str, where: str) -> Any:
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where}: {text!r} is not a TOML value.", hint='A list is written ["a", "b"].') from error
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    match = difflib.get_close_matches(name, known, 1)
+    return f"Did you mean {match[0]!r}?" if match else f"Known are {', '.join(known)}."
+
+
+def _build(layered: Mapping[str, Mapping[str, Any]], path: Path) -> Config:
+    sections = _sections()
+    for section in layered:
+        if section not in sections:
+            raise ConfigError(f"{path}: unknown section [{section}].", hint=_nearest(section, sections))
+    built = {name: _build_section(kind, name, layered.get(name, {}), path) for name, kind in sections.items()}
+    config = Config(**built)
+    if config.ipfs.mode not in ("embedded", "rpc"):
+        raise ConfigError(f"{path}: ipfs.mode is {config.ipfs.mode!r}.", hint="It is embedded or rpc.")
+    return config
+
+
+def _build_section(kind: type, section: str, values: Mapping[str, Any], path: Path) -> Any:
+    hints = get_type_hints(kind)
+    for key in values:
+        if key not in hints:
+            raise ConfigError(f"{path}: unknown key {section}.{key}.", hint=_nearest(key, hints))
+    arguments = {}
+    for item in fields(kind):
+        default = item.default if item.default is not MISSING else None
+        value = values.get(item.name, default)
+        arguments[item.name] = _convert(value, hints[item.name], f"{section}.{item.name}", path)
+    return kind(**arguments)
+
+
+def _convert(value: Any, kind: Any, name: str, path: Path) -> Any:
+    if kind is Path and isinstance(value, str | Path):
+        return path.parent / value
+    if kind is float and type(value) in (int, float):
+        return float(value)
+    if kind == tuple[str, ...] and isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
+        return tuple(value)
+    if kind in (str, int) and type(value) is kind:
+        return value
+    shown = getattr(kind, "__name__", str(kind))
+    raise ConfigError(f"{path}: {name} is {value!r}, expected {'a list of texts' if shown == 'tuple' else shown}.")
+
+
+def describe() -> list[tuple[str, str, Any, str]]:
+    """Every setting: dotted name, kind, default, help; for docs and `commonweight node config`."""
+    rows = []
+    for section, kind in _sections().items():
+        hints = get_type_hints(kind)
+        for item in fields(kind):
+            shown = {Path: "path", str: "text", int: "integer", float: "number"}.get(hints[item.name], "list of texts")
+            rows.append((f"{section}.{item.name}", shown, item.default, str(item.metadata["help"])))
+    return rows

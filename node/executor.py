@@ -1,0 +1,285 @@
+"""Hands of a node: carries out the actions its roles decided on, through the ports, and records what it found out.
+
+Each deed is safe to repeat: what was found out is written to disk before it counts, and the contracts refuse doubles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from aggregation.bundle import Schema, Tensors, decode, encode
+from aggregation.checks import validate_update
+from aggregation.errors import UpdateRejected
+from incentives.scoring import novelty_ppm
+from node.combine import combine, difference, trainable_schema
+from node.ports import BlobStore, Chain, Gossip, ScoreJob, Signer, Trainer, TrainJob
+from node.protocol import messages
+from node.protocol.cid import cid_from_digest, compute_cid, digest_from_cid
+from node.protocol.commitments import RoundScope, aggregate_secret, salt_label
+from node.protocol.errors import BlobCorrupt, BlobError, BlobTooLarge, BlobUnavailable
+from node.protocol.guideline import Guideline
+from node.protocol.state import Round, State
+from node.protocol.types import Address, Cid
+from node.roles.actions import (
+    Action,
+    Announce,
+    ComputeAggregate,
+    FetchUpdate,
+    PrepareSlice,
+    ScoreUpdates,
+    StoreSlice,
+    StoreUpdate,
+    Submit,
+    TrainUpdate,
+)
+from node.roles.verifier import assigned_to, build_word
+from node.roles.view import AggregateFact, Facts, Fetched, Opening
+from node.store import NodeStore, sha256
+
+SLICE_MAX_BYTES = 8 << 20
+"""Most bytes of a benchmark slice: a thousand long functions fit."""
+
+
+@dataclass(slots=True)
+class Ports:
+    """The doors of one node. A steward needs neither trainer nor gossip; a trainer needs no slices."""
+
+    chain: Chain
+    blobs: BlobStore
+    signer: Signer
+    gossip: Gossip | None = None
+    trainer: Trainer | None = None
+    slices: Callable[[int], bytes] | None = None
+
+
+@dataclass(slots=True)
+class Executor:
+    """Carries out actions.
+
+    Attributes:
+        ports: doors to the world.
+        store: the node's folder.
+        guideline: what the community agreed on.
+        chain_id: chain that commitments are bound to.
+        round_manager: contract that commitments are bound to.
+        max_verifiers: k of the deployment.
+        public_benchmark: JSONL used when a round has no sealed slice.
+        seed: base of the local sampling seeds.
+        fetch_seconds: how long to wait for one file.
+        facts: what we know, by round.
+        notes: numbers worth showing (loss, seconds), by round.
+    """
+
+    ports: Ports
+    store: NodeStore
+    guideline: Guideline
+    chain_id: int
+    round_manager: Address
+    max_verifiers: int
+    public_benchmark: bytes
+    seed: int = 0
+    fetch_seconds: float = 30.0
+    facts: dict[int, Facts] = field(default_factory=dict)
+    notes: dict[int, dict[str, float]] = field(default_factory=dict)
+
+    def facts_of(self, number: int) -> Facts:
+        """Facts about a round, empty at first."""
+        return self.facts.get(number, Facts())
+
+    def _learn(self, number: int, facts: Facts) -> None:
+        self.store.save_facts(number, facts)
+        self.facts[number] = facts
+
+    def _salt(self, number: int, purpose: str) -> bytes:
+        return self.ports.signer.derive(salt_label(self._scope(number), purpose))
+
+    def _scope(self, number: int) -> RoundScope:
+        return RoundScope(self.chain_id, self.round_manager, number)
+
+    async def perform(self, action: Action, state: State) -> None:
+        """Carry out one action on the state it was decided in.
+
+        Raises:
+            CommonweightError: it failed; nothing was half-applied, and it may be tried again.
+        """
+        match action:
+            case Submit():
+                await self.ports.chain.send(action.call)
+            case Announce():
+                if self.ports.gossip is not None:
+                    await self.ports.gossip.publish(messages.encode(action.message))
+            case TrainUpdate():
+                await self._train(state.rounds[action.round])
+            case StoreUpdate():
+                await self.ports.blobs.put(self.store.load(action.round, "update.safetensors"))
+                self._learn(action.round, replace(self.facts_of(action.round), update_stored=True))
+            case PrepareSlice():
+                await self._prepare_slice(action.round)
+            case StoreSlice():
+                await self.ports.blobs.put(self.store.load(action.round, "slice.jsonl"))
+                self._learn(action.round, replace(self.facts_of(action.round), benchmark_stored=True))
+            case FetchUpdate():
+                await self._fetch(state, action)
+            case ScoreUpdates():
+                await self._score(state, state.rounds[action.round])
+            case ComputeAggregate():
+                await self._aggregate(state.rounds[action.round])
+            case _:
+                assert_never(action)
+
+    # --- content ---
+
+    async def model(self, digest: bytes, cid: bytes) -> bytes:
+        """A checkpoint by hash, from disk or from peers.
+
+        Raises:
+            BlobUnavailable, BlobTooLarge, BlobCorrupt, BlobStoreDown: it could not be had.
+        """
+        data = self.store.load_model(digest)
+        if data is None:
+            data = await self._get(cid, self.guideline.update.max_bytes, digest)
+            self.store.save_model(data)
+        return data
+
+    async def _get(self, cid: bytes, max_bytes: int, content_hash: bytes) -> bytes:
+        data = await self.ports.blobs.get(cid_from_digest(cid), max_bytes=max_bytes, seconds=self.fetch_seconds)
+        if sha256(data) != content_hash:
+            raise BlobCorrupt(
+                f"{cid_from_digest(cid)} does not have the content hash that its owner put on chain.",
+                why="The owner revealed a CID and a hash of different bytes.",
+            )
+        return data
+
+    async def prefetch(self, cid: Cid) -> None:
+        """Bring a file into our store on a peer's hint; a hint that leads nowhere is forgotten."""
+        with suppress(BlobError):
+            await self.ports.blobs.get(cid, max_bytes=self.guideline.update.max_bytes, seconds=self.fetch_seconds)
+
+    async def benchmark(self, found: Round) -> bytes:
+        """The slice this round is scored on: the sealed one, or the public benchmark."""
+        if not found.is_sealed or found.benchmark is None:
+            return self.public_benchmark
+        content_hash, cid = found.benchmark
+        return await self._get(cid, SLICE_MAX_BYTES, content_hash)
+
+    async def last_aggregate(self, state: State, found: Round) -> Tensors | None:
+        """Difference that the round before made to the model; None for the genesis model."""
+        for earlier in state.rounds.values():
+            proposal = earlier.proposal
+            if proposal is not None and proposal.model_hash == found.parent_model_hash and earlier.is_over:
+                newer = await self.model(found.parent_model_hash, found.parent_model_cid)
+                older = await self.model(earlier.parent_model_hash, earlier.parent_model_cid)
+                return difference(self._decode(newer), self._decode(older), self.guideline)
+        return None
+
+    def _decode(self, data: bytes) -> Tensors:
+        return decode(data, max_bytes=self.guideline.update.max_bytes)
+
+    async def _schema(self, found: Round) -> Schema:
+        parent = await self.model(found.parent_model_hash, found.parent_model_cid)
+        return trainable_schema(self._decode(parent), self.guideline)
+
+    # --- trainer ---
+
+    async def _train(self, found: Round) -> None:
+        assert self.ports.trainer is not None, "a node without a trainer port must not have the trainer role"
+        checkpoint = await self.model(found.parent_model_hash, found.parent_model_cid)
+        result = await self.ports.trainer.train(TrainJob(found.number, checkpoint, self.seed))
+        self.store.save(found.number, "update.safetensors", result.update)
+        opening = Opening(
+            content_hash=sha256(result.update),
+            cid=digest_from_cid(compute_cid(result.update)),
+            salt=self._salt(found.number, "update"),
+            samples=result.samples,
+        )
+        self.notes.setdefault(found.number, {}).update(result.notes)
+        self._learn(found.number, replace(self.facts_of(found.number), update=opening))
+
+    async def _prepare_slice(self, number: int) -> None:
+        assert self.ports.slices is not None, "a node without slices must not have the steward role"
+        data = await asyncio.to_thread(self.ports.slices, number)
+        self.store.save(number, "slice.jsonl", data)
+        opening = Opening(
+            content_hash=sha256(data),
+            cid=digest_from_cid(compute_cid(data)),
+            salt=self._salt(number, "benchmark"),
+        )
+        self._learn(number, replace(self.facts_of(number), benchmark=opening))
+
+    # --- verifier ---
+
+    async def _fetch(self, state: State, action: FetchUpdate) -> None:
+        found = state.rounds[action.round]
+        reveal = found.reveals[action.index]
+        limits = self.guideline.update
+        outcome, reason = Fetched.VALID, ""
+        try:
+            data = await self._get(reveal.cid, limits.max_bytes, reveal.content_hash)
+            validate_update(data, await self._schema(found), max_bytes=limits.max_bytes, max_norm=limits.max_norm)
+            self.store.save(found.number, f"updates/{reveal.index}.safetensors", data)
+        except UpdateRejected as error:
+            outcome, reason = Fetched.MALFORMED, f"{error.reason}: {error.what}"
+        except (BlobTooLarge, BlobCorrupt) as error:
+            outcome, reason = Fetched.MALFORMED, error.what
+        except BlobUnavailable as error:
+            if action.must:
+                raise
+            outcome, reason = Fetched.UNAVAILABLE, error.what
+        facts = self.facts_of(found.number)
+        self._learn(found.number, replace(facts, fetched={**facts.fetched, reveal.index: (outcome, reason)}))
+
+    def _fetched_bytes(self, number: int, index: int) -> bytes:
+        return self.store.load(number, f"updates/{index}.safetensors")
+
+    async def _score(self, state: State, found: Round) -> None:
+        assert self.ports.trainer is not None, "a node without a trainer port must not have the verifier role"
+        mine = found.reveal_of(self.ports.signer.address)
+        assert mine is not None, "only the owner of a revealed update verifies"
+        facts = self.facts_of(found.number)
+        assigned = assigned_to(found, mine.index, self.max_verifiers)
+        valid = [index for index, (outcome, _) in sorted(facts.fetched.items()) if outcome is Fetched.VALID]
+        last = await self.last_aggregate(state, found)
+        measured = [index for index in assigned if index in valid]
+        job = ScoreJob(
+            round=found.number,
+            checkpoint=await self.model(found.parent_model_hash, found.parent_model_cid),
+            last_aggregate=None if last is None else encode(last),
+            updates=[self._fetched_bytes(found.number, index) for index in measured],
+            benchmark=await self.benchmark(found),
+        )
+        raw = dict(zip(measured, await self.ports.trainer.score(job), strict=True))
+        novelty = await asyncio.to_thread(self._novelty, found, valid, last)
+        word = build_word(assigned, facts.fetched, raw, novelty)
+        salt = self._salt(found.number, "scores")
+        self._learn(found.number, replace(self.facts_of(found.number), word=(word, salt)))
+
+    def _novelty(self, found: Round, valid: list[int], last: Tensors | None) -> Mapping[int, int]:
+        # Imported here: the integer kernels compile on first use, and a steward never needs them.
+        from aggregation.gram import similarity_ppm  # noqa: PLC0415
+
+        updates = [self._decode(self._fetched_bytes(found.number, index)) for index in valid]
+        if not updates:
+            return {}
+        cosines, to_last = similarity_ppm(updates, last)
+        novelty = novelty_ppm(cosines, to_last, [found.reveals[index].sequence for index in valid])
+        return dict(zip(valid, novelty, strict=True))
+
+    # --- attester ---
+
+    async def _aggregate(self, found: Round) -> None:
+        parent = await self.model(found.parent_model_hash, found.parent_model_cid)
+        updates = {
+            bytes.fromhex(reveal.trainer[2:]): self._fetched_bytes(found.number, reveal.index)
+            for reveal in found.accepted
+        }
+        checkpoint = await asyncio.to_thread(combine, parent, updates, self.guideline)
+        fact = AggregateFact(
+            secret=aggregate_secret(self._scope(found.number), checkpoint),
+            model_hash=self.store.save_model(checkpoint),
+            cid=digest_from_cid(await self.ports.blobs.put(checkpoint)),
+        )
+        self._learn(found.number, replace(self.facts_of(found.number), aggregate=fact))

@@ -1,0 +1,132 @@
+"""Every error a person can meet, each with what happened, why, what to try, and an exit code.
+
+```
+CommonweightError                 exit 1
+├── ConfigError                        2   unknown key, bad value, guideline that cannot be honoured
+├── KeystoreError                      3   missing, damaged or locked keystore
+├── ChainError                         4
+│   ├── RpcUnreachable
+│   ├── ChainIdMismatch
+│   └── TransactionReverted            (name and arguments of the contract's custom error)
+├── BlobError                          5
+│   ├── BlobStoreDown                  the IPFS node is not up
+│   ├── BlobUnavailable                nobody serves this CID in time
+│   ├── BlobTooLarge
+│   └── BlobCorrupt                    bytes do not match the CID or content hash
+├── GossipError                        6
+├── SetupError                         7   missing tool, port in use, full disk
+├── AuditFailed                        8   the history does not add up
+├── RemoteProtocolError                    a peer broke the protocol: costs the peer, never us
+└── LocalProtocolError                     our own bug: crashes
+```
+"""
+
+from __future__ import annotations
+
+
+class CommonweightError(Exception):
+    """Base of all expected failures.
+
+    Args:
+        what: what happened, one sentence.
+        why: the likely cause, if known.
+        hint: what to try next.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, why: str = "", hint: str = "") -> None:
+        self.what = what
+        self.why = why
+        self.hint = hint
+        super().__init__(" ".join(part for part in (what, why, hint) if part))
+
+
+class ConfigError(CommonweightError):
+    """A setting is unknown, missing or out of range."""
+
+    exit_code = 2
+
+
+class KeystoreError(CommonweightError):
+    """The encrypted keystore is missing, damaged, or the password is wrong."""
+
+    exit_code = 3
+
+
+class ChainError(CommonweightError):
+    """The chain could not be read or written."""
+
+    exit_code = 4
+
+
+class RpcUnreachable(ChainError):
+    """No answer from the RPC endpoint."""
+
+
+class ChainIdMismatch(ChainError):
+    """The RPC endpoint serves another chain than the configured one."""
+
+
+class TransactionReverted(ChainError):
+    """A contract refused a call.
+
+    Args:
+        error: name of the custom error, e.g. ``WrongPhase``.
+        arguments: its decoded arguments.
+    """
+
+    def __init__(self, error: str, arguments: tuple[object, ...] = (), *, call: str = "", hint: str = "") -> None:
+        self.error = error
+        self.arguments = arguments
+        self.call = call
+        shown = ", ".join(str(argument) for argument in arguments)
+        super().__init__(f"The contract refused {call or 'the call'}: {error}({shown}).", hint=hint)
+
+
+class BlobError(CommonweightError):
+    """Content could not be stored or fetched."""
+
+    exit_code = 5
+
+
+class BlobStoreDown(BlobError):
+    """The IPFS node is not up."""
+
+
+class BlobUnavailable(BlobError):
+    """Nobody served the CID before the deadline."""
+
+
+class BlobTooLarge(BlobError):
+    """The content exceeds the limit for its kind."""
+
+
+class BlobCorrupt(BlobError):
+    """The bytes do not match their CID or content hash."""
+
+
+class GossipError(CommonweightError):
+    """The peer-to-peer host failed."""
+
+    exit_code = 6
+
+
+class SetupError(CommonweightError):
+    """The machine lacks something: a tool, a free port, disk space."""
+
+    exit_code = 7
+
+
+class AuditFailed(CommonweightError):
+    """The recorded history does not add up."""
+
+    exit_code = 8
+
+
+class RemoteProtocolError(CommonweightError):
+    """A peer broke the protocol."""
+
+
+class LocalProtocolError(CommonweightError):
+    """We broke the protocol: a bug of ours."""

@@ -1,0 +1,126 @@
+"""The nouns of the protocol. Plain, immutable, comparable; no behaviour beyond conversion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, NewType
+
+Address = NewType("Address", str)
+"""Account, EIP-55 checksummed text ``0x…``. Sorting addresses means sorting their 20 bytes (`address_key`)."""
+
+Cid = NewType("Cid", str)
+"""CIDv0 text, ``Qm…``."""
+
+PPM = 1_000_000
+"""Gains and ratios are integers of parts per million."""
+
+
+def address_key(address: Address) -> bytes:
+    """The 20 bytes of an address: the canonical order of participants."""
+    return bytes.fromhex(address[2:])
+
+
+class Phase(IntEnum):
+    """Phases of a round (docs/protocol.md); numbers equal the contract's."""
+
+    NONE = 0
+    COMMIT = 1
+    REVEAL = 2
+    SEED = 3
+    SCORE_COMMIT = 4
+    SCORE_REVEAL = 5
+    SETTLE = 6
+    ATTEST = 7
+    CHALLENGE = 8
+    FINALIZED = 9
+    VOIDED = 10
+
+
+class UpdateStatus(IntEnum):
+    """Verdict on one update; numbers equal the contract's."""
+
+    PENDING = 0
+    ACCEPTED = 1
+    REJECTED = 2
+    UNSCORED = 3
+    UNAVAILABLE = 4
+    MALFORMED = 5
+    HARMFUL = 6
+
+
+class MemberStatus(IntEnum):
+    """Standing of an account; numbers equal the contract's."""
+
+    NONE = 0
+    APPLIED = 1
+    PROBATION = 2
+    ACTIVE = 3
+    EXITING = 4
+    BANNED = 5
+
+
+class Fault(IntEnum):
+    """What a member can be slashed for; numbers equal the contract's."""
+
+    UPDATE_NOT_REVEALED = 1
+    VERIFIER_ABSENT = 2
+    SCORES_NOT_REVEALED = 3
+    UNAVAILABLE = 4
+    MALFORMED = 5
+    HARMFUL = 6
+    WRONG_ATTESTATION = 7
+
+
+class VoidReason(IntEnum):
+    """Why a round ended without a model; numbers equal the contract's."""
+
+    NONE = 0
+    TOO_FEW_COMMITS = 1
+    TOO_FEW_REVEALS = 2
+    NOTHING_ACCEPTED = 3
+    NO_QUORUM = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One contract call: contract and function by name, positional arguments."""
+
+    contract: str
+    function: str
+    arguments: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChainEvent:
+    """One log entry of our contracts, decoded: Solidity's event name and argument names."""
+
+    contract: str
+    name: str
+    arguments: Mapping[str, Any]
+    block: int
+    timestamp: int
+    transaction: bytes
+    log_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoundParams:
+    """`RoundManager.Params`: durations in seconds, gains in ppm (docs/protocol.md)."""
+
+    open_window: int
+    commit_duration: int
+    reveal_duration: int
+    score_duration: int
+    settle_duration: int
+    attest_duration: int
+    challenge_duration: int
+    seed_delay_blocks: int
+    min_participants: int
+    max_verifiers: int
+    max_attesters: int
+    tau: int
+    delta_min: int
+    harm_min: int
+    gain_cap: int

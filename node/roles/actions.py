@@ -1,0 +1,123 @@
+"""What a role can ask for. The `key` names the deed: one key is carried out once, however often it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from node.protocol.messages import Message
+from node.protocol.types import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Send a transaction."""
+
+    key: str
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell peers."""
+
+    key: str
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class TrainUpdate:
+    """Train locally on the round's parent model."""
+
+    round: int
+
+    @property
+    def key(self) -> str:
+        """Name of the deed."""
+        return f"{self.round}:train"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUpdate:
+    """Publish our update's bytes (only once commits are closed)."""
+
+    round: int
+
+    @property
+    def key(self) -> str:
+        """Name of the deed."""
+        return f"{self.round}:store-update"
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareSlice:
+    """Choose the unpublished benchmark slice of a round about to open."""
+
+    round: int
+
+    @property
+    def key(self) -> str:
+        """Name of the deed."""
+        return f"{self.round}:prepare-slice"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSlice:
+    """Publish the slice's bytes."""
+
+    round: int
+
+    @property
+    def key(self) -> str:
+        """Name of the deed."""
+        return f"{self.round}:store-slice"
+
+
+@dataclass(frozen=True, slots=True)
+class FetchUpdate:
+    """Fetch and check one revealed update. ``must``: it was accepted, so without it we cannot go on; try until it is there."""
+
+    round: int
+    index: int
+    must: bool = False
+
+    @property
+    def key(self) -> str:
+        """Name of the deed."""
+        return f"{self.round}:{'refetch' if self.must else 'fetch'}:{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreUpdates:
+    """Measure the updates assigned to us and build our score word."""
+
+    round: int
+
+    @property
+    def key(self) -> str:
+        """Name of the deed."""
+        return f"{self.round}:score"
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeAggregate:
+    """Combine the accepted updates into the next checkpoint."""
+
+    round: int
+
+    @property
+    def key(self) -> str:
+        """Name of the deed."""
+        return f"{self.round}:aggregate"
+
+
+Action = (
+    Submit
+    | Announce
+    | TrainUpdate
+    | StoreUpdate
+    | PrepareSlice
+    | StoreSlice
+    | FetchUpdate
+    | ScoreUpdates
+    | ComputeAggregate
+)

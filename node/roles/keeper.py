@@ -1,0 +1,90 @@
+"""The keeper: what anyone may do and somebody must: settle, propose, advance, claim.
+
+Members take turns (`View.is_my_turn`), so usually one transaction is sent for each, and the next in rank steps in for a vanished one.
+"""
+
+from __future__ import annotations
+
+from node.protocol.commitments import attestation
+from node.protocol.phases import next_step
+from node.protocol.sortition import attesters
+from node.protocol.state import Round
+from node.protocol.types import Call, Phase, UpdateStatus
+from node.roles.actions import Action, Submit
+from node.roles.view import View
+
+SETTLE_BATCH = 16
+"""Most updates one `settle` call takes (contract constant)."""
+
+
+def decide(view: View) -> list[Action]:
+    """Actions of a keeper that are due now."""
+    actions = _claims(view)
+    found = view.round
+    if found is None or found.is_over:
+        return actions
+    if found.phase is Phase.SETTLE and view.now <= found.deadline:
+        actions += _settle(view, found)
+    if found.phase is Phase.ATTEST and view.now <= found.deadline:
+        actions += _propose(view, found)
+    return actions + _advance(view, found)
+
+
+def _advance(view: View, found: Round) -> list[Action]:
+    step = next_step(
+        found.phase,
+        found.counters,
+        deadline=found.deadline,
+        now=view.now,
+        block=view.block,
+        min_participants=view.params.min_participants,
+    )
+    since = min(found.deadline, found.touched_at)
+    if step is None or not view.is_my_turn(found.number + found.phase, since):
+        return []
+    # A missed seed block is pinned again, so the same phase may need several calls: the key carries the pinned block.
+    key = f"{found.number}:advance:{found.phase.value}:{found.seed_block}"
+    return [Submit(key, Call("RoundManager", "advance", (found.number,)))]
+
+
+def _settle(view: View, found: Round) -> list[Action]:
+    pending = [reveal.index for reveal in found.reveals if reveal.index not in found.settled][:SETTLE_BATCH]
+    if not pending or not view.is_my_turn(found.number, found.touched_at):
+        return []
+    call = Call("RoundManager", "settle", (found.number, tuple(pending)))
+    return [Submit(f"{found.number}:settle:{pending[0]}", call)]
+
+
+def _propose(view: View, found: Round) -> list[Action]:
+    fact = view.facts_of(found.number).aggregate
+    if fact is None:
+        return []
+    owners = attesters(found.seed, len(found.reveals), view.params.max_attesters)
+    matching = sum(
+        keyed == attestation(found.number, attester, secret=fact.secret, model_hash=fact.model_hash, cid=fact.cid)
+        for attester, keyed in found.attestations.values()
+    )
+    if matching * 3 <= len(owners) * 2 or not view.is_my_turn(found.number, found.touched_at):
+        return []
+    call = Call("RoundManager", "proposeAggregate", (found.number, fact.secret, fact.model_hash, fact.cid))
+    return [Submit(f"{found.number}:propose", call)]
+
+
+def _claims(view: View) -> list[Action]:
+    actions: list[Action] = []
+    for found in view.state.rounds.values():
+        if found.phase is not Phase.FINALIZED:
+            continue
+        mine = found.reveal_of(view.me)
+        if mine is not None and mine.index not in found.claimed and not _forfeited(found, mine.index):
+            call = Call("RewardDistributor", "claim", (found.number, mine.index))
+            actions.append(Submit(f"{found.number}:claim", call))
+        if not found.treasury_claimed and view.is_my_turn(found.number, found.phase_since):
+            call = Call("RewardDistributor", "claimTreasury", (found.number,))
+            actions.append(Submit(f"{found.number}:claim-treasury", call))
+    return actions
+
+
+def _forfeited(found: Round, index: int) -> bool:
+    verdict = found.settled.get(index)
+    return verdict is not None and verdict.status in (UpdateStatus.MALFORMED, UpdateStatus.HARMFUL)

@@ -1,0 +1,171 @@
+"""Reference model of RewardDistributor: claims of finalised rounds, the treasury's share, and soul-bound credit."""
+
+from __future__ import annotations
+
+from incentives.rewards import (
+    EmissionParams,
+    attester_reward,
+    emission,
+    trainer_reward,
+    treasury_reward,
+    verifier_reward,
+)
+from node.protocol.errors import TransactionReverted
+from node.protocol.types import Address, Phase, UpdateStatus
+from node.sim.abi import ZERO_ADDRESS, Contract, Transaction, external, view
+from node.sim.round_state import RoundRecord
+from node.sim.rounds import RoundManager
+from node.sim.token import ContributionToken
+
+
+class RewardDistributor(Contract):
+    """Mints what a finalised round's participants earned, when they claim it.
+
+    Args:
+        address: of the contract.
+        token: the contribution token.
+        rounds: where results are read.
+        emission_params: emission schedule and weight target.
+        treasury: account of the community's share.
+    """
+
+    NAME = "RewardDistributor"
+
+    def __init__(
+        self,
+        address: Address,
+        token: ContributionToken,
+        rounds: RoundManager,
+        *,
+        emission_params: EmissionParams,
+        treasury: Address,
+    ) -> None:
+        super().__init__(address)
+        self._token = token
+        self._rounds = rounds
+        self._emission = emission_params
+        self._treasury = treasury
+        self._claimed: set[tuple[int, int]] = set()
+        self._treasury_claimed: set[int] = set()
+        self._minted: dict[int, int] = {}
+        self._credits: dict[Address, list[tuple[int, int]]] = {}
+
+    @external("uint256", "uint16")
+    def claim(self, transaction: Transaction, round_number: int, index: int) -> int:
+        """Mint everything one participant earned in one round, to its owner; anyone may call, once."""
+        found = self._finalized(transaction, round_number)
+        transaction.require((round_number, index) not in self._claimed, "AlreadyClaimed", round_number, index)
+        n = len(found.participants)
+        transaction.require(index < n, "NoSuchIndex", index, n)
+        trainer, verifier, attester = self.rewards_of(found, index)
+        amount = trainer + verifier + attester
+        self._token.check_cap(transaction, amount)
+        transaction.effects()
+        owner = found.participants[index].owner
+        self._claimed.add((round_number, index))
+        transaction.emit(
+            self.NAME,
+            "Claimed",
+            round=round_number,
+            index=index,
+            member=owner,
+            trainerReward=trainer,
+            verifierReward=verifier,
+            attesterReward=attester,
+        )
+        if amount:
+            self._credit(owner, round_number, amount)
+            self._mint(transaction, round_number, owner, amount)
+        return amount
+
+    @external("uint256")
+    def claim_treasury(self, transaction: Transaction, round_number: int) -> int:
+        """Mint the treasury's share of a round; anyone may call, once."""
+        self._finalized(transaction, round_number)
+        transaction.require(round_number not in self._treasury_claimed, "TreasuryAlreadyClaimed", round_number)
+        amount = treasury_reward(self.emission(round_number))
+        self._token.check_cap(transaction, amount)
+        transaction.effects()
+        self._treasury_claimed.add(round_number)
+        transaction.emit(self.NAME, "TreasuryClaimed", round=round_number, treasury=self._treasury, amount=amount)
+        self._mint(transaction, round_number, self._treasury, amount)
+        return amount
+
+    @view("uint256")
+    def emission(self, round_number: int) -> int:
+        """Most that a round can mint."""
+        if round_number == 0:
+            raise TransactionReverted("GenesisHasNoRewards")
+        return emission(round_number, self._emission)
+
+    @view("uint256")
+    def minted_in(self, round_number: int) -> int:
+        """What a round minted so far."""
+        return self._minted.get(round_number, 0)
+
+    @view("uint256", "uint16")
+    def is_claimed(self, round_number: int, index: int) -> bool:
+        """Whether a participant's rewards were claimed."""
+        return (round_number, index) in self._claimed
+
+    @view("uint256")
+    def is_treasury_claimed(self, round_number: int) -> bool:
+        """Whether the treasury's share was claimed."""
+        return round_number in self._treasury_claimed
+
+    @view()
+    def total_minted(self) -> int:
+        """What all rounds minted so far."""
+        return sum(self._minted.values())
+
+    @view()
+    def treasury(self) -> Address:
+        """Account of the community's share."""
+        return self._treasury
+
+    @view("address", "uint256")
+    def credit_at(self, member: Address, round_number: int) -> int:
+        """Soul-bound credit from rounds up to ``round_number``, claimed so far."""
+        trace = self._credits.get(member, [])
+        return max((total for number, total in trace if number <= round_number), default=0)
+
+    def rewards_of(self, found: RoundRecord, index: int) -> tuple[int, int, int]:
+        """(trainer, verifier, attester) rewards of a participant; all 0 where its own update was malformed or harmful."""
+        participant, params = found.participants[index], self._rounds.constants
+        if participant.status in (UpdateStatus.MALFORMED, UpdateStatus.HARMFUL) or found.proposal is None:
+            return 0, 0, 0
+        emitted = self.emission(found.number)
+        slots = found.slots(params)
+        position = found.position_of(index)
+        trainer = trainer_reward(
+            emitted,
+            weight=participant.weight,
+            sum_weight=found.sum_weight,
+            weight_target=self._emission.weight_target,
+            is_sealed=found.is_sealed,
+        )
+        verifier = verifier_reward(
+            emitted,
+            correct=found.correct_fields(index, params),
+            participants=len(found.participants),
+            verifiers=found.verifiers(params),
+        )
+        is_right = position < slots and found.opens(position, found.proposal)
+        return trainer, verifier, attester_reward(emitted, attesters=slots) if is_right else 0
+
+    def _finalized(self, transaction: Transaction, round_number: int) -> RoundRecord:
+        self.emission(round_number)
+        found = self._rounds.record_at(round_number)
+        if found is None or found.phase is not Phase.FINALIZED:
+            transaction.revert("NotFinalized", round_number, self._rounds.phase_of(round_number)[0])
+        return found
+
+    def _mint(self, transaction: Transaction, round_number: int, to: Address, amount: int) -> None:
+        self._minted[round_number] = self._minted.get(round_number, 0) + amount
+        self._token.move(transaction, ZERO_ADDRESS, to, amount)
+
+    def _credit(self, member: Address, round_number: int, amount: int) -> None:
+        """A trace only appends, so a claim for an older round than the last credited counts from that last round on."""
+        trace = self._credits.setdefault(member, [(0, 0)])
+        last, total = trace[-1]
+        trace.append((max(last, round_number), total + amount))

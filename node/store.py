@@ -1,0 +1,207 @@
+"""A node's own folder: facts and files by round, checkpoints by hash. Every write is whole or not there.
+
+```
+root/rounds/000007/facts.json            what we found out about round 7 (node.roles.view.Facts)
+root/rounds/000007/update.safetensors    our own update
+root/rounds/000007/slice.jsonl           our slice, as steward
+root/rounds/000007/updates/3.safetensors a peer's checked update
+root/models/<sha256>.safetensors         checkpoints
+root/status.json                         what the node is doing now, for people and tools
+```
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from node.protocol.errors import LocalProtocolError, SetupError
+from node.roles.view import AggregateFact, Facts, Fetched, Opening
+
+FACTS_VERSION = 1
+
+
+def sha256(data: bytes) -> bytes:
+    """Content hash of a file's bytes."""
+    return hashlib.sha256(data).digest()
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise SetupError(
+                f"The disk that holds {path} is full.",
+                why="Nothing was written in part: the last complete state is kept.",
+                hint="Free some space; the node tries again by itself.",
+            ) from error
+        if error.errno in (errno.EROFS, errno.EACCES):
+            raise SetupError(
+                f"{path} cannot be written: {error.strerror}.", hint="Check its owner and mode."
+            ) from error
+        raise
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file whole: temporary file beside it, flush to disk, rename.
+
+    Raises:
+        SetupError: the disk is full or read-only; an older file is kept as it was.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+class NodeStore:
+    """Files of one node.
+
+    Args:
+        root: its folder, made if absent.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        with disk_errors(root):
+            (root / "rounds").mkdir(parents=True, exist_ok=True)
+            (root / "models").mkdir(exist_ok=True)
+
+    def _round(self, number: int) -> Path:
+        return self.root / "rounds" / f"{number:06d}"
+
+    # --- facts ---
+
+    def load_facts(self) -> dict[int, Facts]:
+        """Facts of all rounds, as of before a restart. Damaged files are set aside, not trusted."""
+        facts: dict[int, Facts] = {}
+        for path in sorted((self.root / "rounds").glob("*/facts.json")):
+            try:
+                facts[int(path.parent.name)] = facts_from_json(json.loads(path.read_bytes()))
+            except (ValueError, KeyError, TypeError):
+                path.replace(path.with_suffix(".damaged"))
+        return facts
+
+    def save_facts(self, number: int, facts: Facts) -> None:
+        """Persist the facts of one round."""
+        write_atomic(self._round(number) / "facts.json", json.dumps(facts_to_json(facts), indent=1).encode())
+
+    # --- files ---
+
+    def save(self, number: int, name: str, data: bytes) -> None:
+        """Keep a file of a round."""
+        write_atomic(self._round(number) / name, data)
+
+    def load(self, number: int, name: str) -> bytes:
+        """Read back a file of a round.
+
+        Raises:
+            LocalProtocolError: it is gone although our facts say we have it.
+        """
+        path = self._round(number) / name
+        try:
+            return path.read_bytes()
+        except FileNotFoundError as error:
+            raise LocalProtocolError(f"{path} is missing although the facts of round {number} name it.") from error
+
+    def save_model(self, data: bytes) -> bytes:
+        """Keep a checkpoint; returns its hash."""
+        digest = sha256(data)
+        path = self.root / "models" / f"{digest.hex()}.safetensors"
+        if not path.exists():
+            write_atomic(path, data)
+        return digest
+
+    def load_model(self, digest: bytes) -> bytes | None:
+        """A checkpoint by hash, None if we do not have it or it was damaged on disk."""
+        path = self.root / "models" / f"{digest.hex()}.safetensors"
+        if not path.exists():
+            return None
+        data = path.read_bytes()
+        if sha256(data) != digest:
+            path.unlink()
+            return None
+        return data
+
+    def save_status(self, status: Mapping[str, Any]) -> None:
+        """Publish what the node is doing, for `commonweight node status` and dashboards."""
+        write_atomic(self.root / "status.json", json.dumps(status, indent=1).encode())
+
+
+# --- JSON of facts --------------------------------------------------------------------------------------------------
+
+
+def _opening_to_json(opening: Opening | None) -> dict[str, Any] | None:
+    if opening is None:
+        return None
+    return {
+        "content_hash": opening.content_hash.hex(),
+        "cid": opening.cid.hex(),
+        "salt": opening.salt.hex(),
+        "samples": opening.samples,
+    }
+
+
+def _opening_from_json(value: Mapping[str, Any] | None) -> Opening | None:
+    if value is None:
+        return None
+    return Opening(
+        content_hash=bytes.fromhex(value["content_hash"]),
+        cid=bytes.fromhex(value["cid"]),
+        salt=bytes.fromhex(value["salt"]),
+        samples=int(value["samples"]),
+    )
+
+
+def facts_to_json(facts: Facts) -> dict[str, Any]:
+    """JSON value of facts; the inverse of `facts_from_json`."""
+    return {
+        "version": FACTS_VERSION,
+        "update": _opening_to_json(facts.update),
+        "update_stored": facts.update_stored,
+        "benchmark": _opening_to_json(facts.benchmark),
+        "benchmark_stored": facts.benchmark_stored,
+        "fetched": {str(index): [outcome.value, reason] for index, (outcome, reason) in facts.fetched.items()},
+        "word": None if facts.word is None else [hex(facts.word[0]), facts.word[1].hex()],
+        "aggregate": None
+        if facts.aggregate is None
+        else [facts.aggregate.secret.hex(), facts.aggregate.model_hash.hex(), facts.aggregate.cid.hex()],
+    }
+
+
+def facts_from_json(value: Mapping[str, Any]) -> Facts:
+    """Facts of a JSON value.
+
+    Raises:
+        ValueError, KeyError, TypeError: it was not written by `facts_to_json` of this version.
+    """
+    if value["version"] != FACTS_VERSION:
+        raise ValueError(f"facts of version {value['version']}")
+    word, aggregate = value["word"], value["aggregate"]
+    return Facts(
+        update=_opening_from_json(value["update"]),
+        update_stored=bool(value["update_stored"]),
+        benchmark=_opening_from_json(value["benchmark"]),
+        benchmark_stored=bool(value["benchmark_stored"]),
+        fetched={int(index): (Fetched(pair[0]), str(pair[1])) for index, pair in value["fetched"].items()},
+        word=None if word is None else (int(word[0], 16), bytes.fromhex(word[1])),
+        aggregate=None if aggregate is None else AggregateFact(*(bytes.fromhex(part) for part in aggregate)),
+    )
