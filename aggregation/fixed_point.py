@@ -7,7 +7,9 @@ One power of two per tensor, agreed by all clients of the round::
     q = clamp(rint(x · 2^s), ±2^bits)       int32, rint rounds half to even
 
 The median client has ``|q| < 2^(bits-2)``, so values up to four times its largest still fit; larger ones saturate.
-Fewer than half of the voting clients cannot move E outside the honest range.
+Rank rules keep their guarantee, whatever f < n/2 attackers send: quantising is monotone, and in every tensor some
+honest client is never clamped (one that is all zero; or, if there is none, all honest clients vote, so E is at least the
+smallest honest exponent). So the honest range after clamping lies, up to half a step, within the range before.
 
 Exactness: a product with a power of two, rint and the clamp round at most once, identically on every IEEE-754 unit,
 with or without FMA. With ``s ≤ 125`` a subnormal x has ``|x · 2^s| < 1/2`` and becomes 0 whether or not the unit flushes
@@ -27,7 +29,7 @@ from math import frexp, isfinite
 import numpy as np
 
 from aggregation import kernels_numpy
-from aggregation.bundle import Vector
+from aggregation.bundle import Tensors, Vector
 from aggregation.errors import AggregationError, Reason, UpdateRejected
 from aggregation.kernels_numpy import Integers
 
@@ -123,6 +125,23 @@ def quantise(tensor: Vector, shift: int, bits: int) -> Quantised:
 def dequantise(values: Integers, shift: int) -> Vector:
     """``float32(q) · 2^-shift``: one rounding (int32 to float32); never −0."""
     return values.astype(np.float32) * power(-shift)
+
+
+def require_fine(tensors: Tensors, *, bits: int = MAX_BITS) -> None:
+    """Most of an update survives quantising at its own scale: what a trainer asks before it publishes.
+
+    Raises:
+        UpdateRejected: `TOO_COARSE` (a few outliers in one tensor dwarf the rest), or `NOT_FINITE`.
+    """
+    for name in sorted(tensors):
+        quantised = quantise(tensors[name], common_shift([exponent_of(tensors[name])], bits), bits)
+        if quantised.coarse:
+            raise UpdateRejected(
+                Reason.TOO_COARSE,
+                f"{quantised.lost} of {quantised.nonzero} non-zero values of {name!r} are below the tensor's resolution.",
+                why=f"They are more than 2^{bits - HEADROOM} times smaller than its largest value.",
+                hint="Look for exploding coordinates; clip gradients.",
+            )
 
 
 def power(exponent: int) -> np.float32:

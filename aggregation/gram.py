@@ -60,9 +60,9 @@ class GramSum:
         self._open.clear()
         base = max((max(shifts) for shifts in self._closed), default=0)
         total = np.zeros((self._n, self._n), np.object_)
-        for shifts, matrix in self._closed.items():
+        for shifts, closed in self._closed.items():
             factors = np.array([1 << (base - shift) for shift in shifts], np.object_)
-            total += matrix * factors[:, None] * factors[None, :]
+            total += closed * factors[:, None] * factors[None, :]
         return [[int(value) for value in row] for row in total]
 
     def _close(self, shifts: tuple[int, ...], matrix: Longs) -> None:

@@ -110,14 +110,16 @@ class PreAggregation:
     Attributes:
         name: as written in a pipeline.
         condition: when it guarantees something, for people.
-        tolerates: largest f for n clients; -1 if none.
+        tolerates: largest f ≥ 0 for n ≥ 1 clients.
         plan: ``(gram, f) -> Step``; rows are in order of client id, which is how ties are broken.
+        sums_rows: whether the step adds rows up, which costs ``⌈log2 n⌉`` bits of resolution.
     """
 
     name: str
     condition: str
     tolerates: Callable[[int], int]
     plan: Callable[[Gram, int], Step]
+    sums_rows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ class Rule:
     Attributes:
         name: as written in a pipeline.
         condition: when it guarantees something, for people.
-        tolerates: largest f for n clients; -1 if none.
+        tolerates: largest f ≥ 0 for n ≥ 1 clients.
         plan: ``(n, f, gram) -> Selection``; gram is None where ``uses_gram`` is false.
         uses_gram: whether the plan looks at distances.
     """

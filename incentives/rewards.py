@@ -24,9 +24,8 @@ class EmissionParams:
 
 
 def emission(round_number: int, params: EmissionParams) -> int:
-    """E(r) = E₀ >> ((r−1) // halving); 0 after 64 halvings."""
-    halvings = (round_number - 1) // params.halving
-    return 0 if halvings > 64 else params.initial >> halvings
+    """E(r) = E₀ >> ((r−1) // halving), rounds counted from 1."""
+    return params.initial >> ((round_number - 1) // params.halving)
 
 
 def trainer_reward(emitted: int, *, weight: int, sum_weight: int, weight_target: int, is_sealed: bool) -> int:
@@ -38,8 +37,8 @@ def trainer_reward(emitted: int, *, weight: int, sum_weight: int, weight_target:
 
 
 def verifier_reward(emitted: int, *, correct: int, participants: int, verifiers: int) -> int:
-    """(20 % of the emission) · correct fields // (n·k)."""
-    return (emitted * VERIFIER_PERCENT // 100) * correct // (participants * verifiers)
+    """Price of one right field, ⌊(20 % of the emission) / (n·k)⌋, times the right fields."""
+    return (emitted * VERIFIER_PERCENT // 100) // (participants * verifiers) * correct
 
 
 def attester_reward(emitted: int, *, attesters: int) -> int:

@@ -36,6 +36,7 @@ def score_updates(
     last_aggregate: Update | None,
     updates: Sequence[Update],
     slice: Sequence[Pair] | PreparedPairs,  # noqa: A002 - the protocol's word
+    *,
     eta: float,
     grid: Sequence[float],
 ) -> list[int]:

@@ -50,6 +50,7 @@ def train(
     checkpoint: Checkpoint,
     pairs: Sequence[Pair],
     spec: LearningSpec,
+    *,
     round: int,  # noqa: A002 - the field's word
     seed: int,
     progress: Progress | None = None,
@@ -75,7 +76,7 @@ def train(
     began = process_time()
     window = round_window(pairs, spec.samples_per_round, round)
     prepared = prepare_pairs(model, window, spec.precision)
-    losses = fit(model, checkpoint, prepared, spec, seed, progress, should_stop)
+    losses = fit(model, checkpoint, prepared, spec, seed=seed, progress=progress, should_stop=should_stop)
     update, norm = clipped_update(model, checkpoint, spec.max_norm)
     tail = losses[-max(1, len(losses) // 4) :]
     return LocalResult(update, len(prepared), sum(tail) / len(tail), norm, process_time() - began)
@@ -98,6 +99,7 @@ def fit(
     checkpoint: Checkpoint,
     pairs: PreparedPairs,
     spec: LearningSpec,
+    *,
     seed: int,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,

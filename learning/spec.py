@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 from learning.errors import SpecError
@@ -86,9 +87,7 @@ class LearningSpec:
         _require(set(targets) <= set(TARGETS), "lora_targets", f"out of {', '.join(TARGETS)}")
         grid = self.lookahead
         _require(bool(grid) and grid[0] == 0 and len(grid) <= 8, "lookahead", "1 to 8 numbers, the first 0")
-        _require(
-            all(0 <= a < b <= 2 for a, b in zip(grid, grid[1:], strict=False)), "lookahead", "ascending, at most 2"
-        )
+        _require(all(0 <= a < b <= 2 for a, b in pairwise(grid)), "lookahead", "ascending, at most 2")
         for name in ("precision", "scoring_precision"):
             _require(getattr(self, name) in {"bf16", "float32"}, name, "bf16 or float32")
 
@@ -142,7 +141,7 @@ def _require(holds: bool, name: str, expected: str) -> None:  # noqa: FBT001 - t
         raise SpecError(f"The learning setting {name} must be {expected}.")
 
 
-def _convert(name: str, kind: str, value: object) -> object:
+def _convert(name: str, kind: str, value: object) -> Any:
     def number(item: object) -> float:
         if isinstance(item, bool) or not isinstance(item, (int, float)):
             raise SpecError(f"The learning setting {name} must be a number, not {item!r}.")

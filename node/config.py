@@ -87,6 +87,7 @@ class LearningSection:
     threads: int = field(default=1, metadata={"help": "torch threads"})
     repositories: tuple[str, ...] = field(default=(), metadata={"help": "installed packages to train on"})
     seed: int = field(default=0, metadata={"help": "seed of local sampling"})
+    cache: Path = field(default=Path("data/pairs"), metadata={"help": "folder of extracted pairs; nodes may share it"})
     base_model: str = field(default="", metadata={"help": "folder of the base model; empty is the embedded one"})
 
 
@@ -96,7 +97,6 @@ class StewardSection:
 
     rounds: int = field(default=0, metadata={"help": "rounds to open in all"})
     min_members: int = field(default=4, metadata={"help": "active members to wait for before a round"})
-    repositories: tuple[str, ...] = field(default=(), metadata={"help": "held-out packages that slices are drawn from"})
     rows: int = field(default=96, metadata={"help": "pairs in a slice"})
 
 

@@ -29,14 +29,14 @@ from node.protocol.errors import (
 )
 from node.protocol.state import State, apply
 from node.protocol.types import Address, Phase, RoundParams
-from node.roles import attester, challenger, keeper, steward, trainer, verifier
+from node.roles import attester, challenger, keeper, membership, steward, trainer, verifier
 from node.roles.actions import Action, Submit
 from node.roles.steward import StewardPlan
 from node.roles.view import View
 
 log = logging.getLogger("commonweight.driver")
 
-ROLES = ("trainer", "verifier", "attester", "keeper", "challenger", "steward")
+ROLES = ("applicant", "trainer", "verifier", "attester", "keeper", "challenger", "steward", "reviewer")
 MAX_BACKOFF = 15.0
 """Seconds: a phase lasts longer, so a mended fault is always noticed within the phase."""
 HELLO_SECONDS = 30.0
@@ -187,9 +187,11 @@ class Driver:
             "trainer": trainer.decide,
             "verifier": verifier.decide,
             "attester": attester.decide,
-            "keeper": keeper.decide,
+            "keeper": lambda seen: keeper.decide(seen) + steward.decide_late(seen, self.config.plan),
             "challenger": challenger.decide,
             "steward": lambda seen: steward.decide(seen, self.config.plan),
+            "applicant": membership.decide_apply,
+            "reviewer": membership.decide_review,
         }
         return [action for role in self.config.roles for action in deciders[role](view)]
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from aggregation.bundle import Schema, Tensors, decode, encode
+from aggregation.bundle import Schema, Tensors, decode, encode, schema_of
 from aggregation.checks import validate_update
 from aggregation.errors import UpdateRejected
 from incentives.scoring import novelty_ppm
@@ -22,20 +22,24 @@ from node.protocol.cid import cid_from_digest, compute_cid, digest_from_cid
 from node.protocol.commitments import RoundScope, aggregate_secret, salt_label
 from node.protocol.errors import BlobCorrupt, BlobError, BlobTooLarge, BlobUnavailable
 from node.protocol.guideline import Guideline
-from node.protocol.state import Round, State
-from node.protocol.types import Address, Cid
+from node.protocol.hashing import keccak256
+from node.protocol.state import Application, Round, State
+from node.protocol.types import Address, Call, Cid
 from node.roles.actions import (
     Action,
     Announce,
+    Apply,
     ComputeAggregate,
     FetchUpdate,
     PrepareSlice,
+    ReviewApplication,
     ScoreUpdates,
     StoreSlice,
     StoreUpdate,
     Submit,
     TrainUpdate,
 )
+from node.roles.membership import MAX_REQUEST_BYTES, REQUEST_VERSION, check_request, encode_request
 from node.roles.verifier import assigned_to, build_word
 from node.roles.view import AggregateFact, Facts, Fetched, Opening
 from node.store import NodeStore, sha256
@@ -56,6 +60,16 @@ class Ports:
     slices: Callable[[int], bytes] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Applicant:
+    """What this node says of itself when it asks to join, and what it refuses in others' requests as a reviewer."""
+
+    hardware: str = ""
+    repositories: tuple[str, ...] = ()
+    encryption_key: bytes = bytes(32)
+    held_out: frozenset[str] = frozenset()
+
+
 @dataclass(slots=True)
 class Executor:
     """Carries out actions.
@@ -70,6 +84,7 @@ class Executor:
         public_benchmark: JSONL used when a round has no sealed slice.
         seed: base of the local sampling seeds.
         fetch_seconds: how long to wait for one file.
+        applicant: our own request to join, and our policy as a reviewer.
         facts: what we know, by round.
         notes: numbers worth showing (loss, seconds), by round.
     """
@@ -83,6 +98,7 @@ class Executor:
     public_benchmark: bytes
     seed: int = 0
     fetch_seconds: float = 30.0
+    applicant: Applicant = field(default_factory=Applicant)
     facts: dict[int, Facts] = field(default_factory=dict)
     notes: dict[int, dict[str, float]] = field(default_factory=dict)
 
@@ -107,6 +123,10 @@ class Executor:
             CommonweightError: it failed; nothing was half-applied, and it may be tried again.
         """
         match action:
+            case Apply():
+                await self._apply()
+            case ReviewApplication():
+                await self._review(state.applications[action.application])
             case Submit():
                 await self.ports.chain.send(action.call)
             case Announce():
@@ -182,6 +202,39 @@ class Executor:
     async def _schema(self, found: Round) -> Schema:
         parent = await self.model(found.parent_model_hash, found.parent_model_cid)
         return trainable_schema(self._decode(parent), self.guideline)
+
+    # --- membership ---
+
+    async def _apply(self) -> None:
+        assert self.ports.gossip is not None, "an applicant needs a peer id"
+        peer_id = self.ports.gossip.peer_id
+        request = encode_request(
+            {
+                "version": REQUEST_VERSION,
+                "account": self.ports.signer.address,
+                "peer_id": peer_id,
+                "guideline_hash": self.guideline.hash.hex(),
+                "hardware": self.applicant.hardware,
+                "repositories": list(self.applicant.repositories),
+            }
+        )
+        cid = digest_from_cid(await self.ports.blobs.put(request))
+        arguments = (keccak256(request), cid, peer_id.encode(), self.applicant.encryption_key)
+        await self.ports.chain.send(Call("MemberRegistry", "applyToJoin", arguments))
+
+    async def _review(self, application: Application) -> None:
+        try:
+            data = await self.ports.blobs.get(
+                cid_from_digest(application.request_cid), max_bytes=MAX_REQUEST_BYTES, seconds=self.fetch_seconds
+            )
+        except (BlobTooLarge, BlobCorrupt) as error:
+            reason = error.what
+        else:
+            reason = check_request(
+                data, application, guideline_hash=self.guideline.hash, held_out=self.applicant.held_out
+            )
+        arguments = (application.number, not reason, keccak256(reason.encode()))
+        await self.ports.chain.send(Call("MemberRegistry", "review", arguments))
 
     # --- trainer ---
 
@@ -264,8 +317,8 @@ class Executor:
         updates = [self._decode(self._fetched_bytes(found.number, index)) for index in valid]
         if not updates:
             return {}
-        cosines, to_last = similarity_ppm(updates, last)
-        novelty = novelty_ppm(cosines, to_last, [found.reveals[index].sequence for index in valid])
+        cosines, to_last = similarity_ppm(updates, last, schema_of(updates[0]))
+        novelty = novelty_ppm(cosines, to_last or [0] * len(updates), [found.reveals[index].sequence for index in valid])
         return dict(zip(valid, novelty, strict=True))
 
     # --- attester ---

@@ -46,6 +46,10 @@ class Chain(Protocol):
         """All our contracts' events of blocks ``first..last`` (inclusive), in chain order."""
         ...
 
+    async def block_hash(self, number: int) -> bytes | None:
+        """Hash of a block by height; None where the endpoint does not serve it (any more)."""
+        ...
+
     async def send(self, call: Call) -> Receipt:
         """Sign, send and wait for one call. Cancelling stops waiting; the transaction may still be mined.
 
@@ -177,6 +181,10 @@ class ScoreJob:
 
 class Trainer(Protocol):
     """The learning side of one node."""
+
+    async def prepare(self) -> None:
+        """Load model and data ahead of the first job. May be called any number of times."""
+        ...
 
     async def train(self, job: TrainJob) -> TrainResult:
         """Train locally. Cancelling stops at the next step."""

@@ -16,10 +16,10 @@ def plan(gram: Gram, f: int) -> Mix:
     n = len(gram)
     return Mix(
         tuple(
-            tuple(sorted(range(n), key=lambda j: (row[j], j != i, j))[n - f :])  # noqa: B023 - used at once
+            tuple(sorted(range(n), key=lambda j: (row[j], j != i, j))[n - f :])
             for i, row in enumerate(squared_distances(gram))
         )
     )
 
 
-PRE_AGGREGATION = PreAggregation("nnm", "n > 2f", below_half, plan)
+PRE_AGGREGATION = PreAggregation("nnm", "n > 2f", below_half, plan, sums_rows=True)

@@ -20,28 +20,26 @@ contract ContributionToken is IContributionToken, ERC20Permit, ERC20Capped {
 
     /// @param distributor_ The RewardDistributor, deployed later at this precomputed address.
     /// @param registry_ The MemberRegistry, likewise.
-    constructor(
-        address distributor_,
-        address registry_
-    ) ERC20("Commonweight Contribution Token", "CWT") ERC20Permit("Commonweight Contribution Token") ERC20Capped(CAP) {
-        if (distributor_ == address(0) || registry_ == address(0)) revert ZeroMinter(distributor_, registry_);
+    constructor(address distributor_, address registry_)
+        ERC20("Commonweight Contribution Token", "CWT")
+        ERC20Permit("Commonweight Contribution Token")
+        ERC20Capped(CAP)
+    {
+        if (distributor_ == address(0) || registry_ == address(0)) {
+            revert ZeroMinter(distributor_, registry_);
+        }
         distributor = distributor_;
         registry = registry_;
     }
 
     /// @inheritdoc IContributionToken
-    function mint(
-        address to,
-        uint256 amount
-    ) external override {
+    function mint(address to, uint256 amount) external override {
         if (msg.sender != distributor && msg.sender != registry) revert NotMinter(msg.sender);
         _mint(to, amount);
     }
 
     /// @inheritdoc IContributionToken
-    function burn(
-        uint256 amount
-    ) external override {
+    function burn(uint256 amount) external override {
         _burn(msg.sender, amount);
     }
 
@@ -51,11 +49,7 @@ contract ContributionToken is IContributionToken, ERC20Permit, ERC20Capped {
     }
 
     /// @dev The cap is enforced here, on every mint.
-    function _update(
-        address from,
-        address to,
-        uint256 amount
-    ) internal override(ERC20, ERC20Capped) {
+    function _update(address from, address to, uint256 amount) internal override(ERC20, ERC20Capped) {
         super._update(from, to, amount);
     }
 }

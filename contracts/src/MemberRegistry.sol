@@ -83,7 +83,9 @@ contract MemberRegistry is IMemberRegistry {
         uint96 grant_,
         uint40 exitDelay_
     ) {
-        if (token_.registry() != address(this)) revert WiredElsewhere(token_.registry(), address(this));
+        if (token_.registry() != address(this)) {
+            revert WiredElsewhere(token_.registry(), address(this));
+        }
         if (seats.length == 0 || seats.length > MAX_SEATS) revert BadSeatCount(seats.length, MAX_SEATS);
         if (threshold_ == 0 || threshold_ > seats.length) revert BadThreshold(threshold_, seats.length);
         if (minBond_ == 0 || grant_ < minBond_) revert BadBond(minBond_, grant_);
@@ -106,12 +108,11 @@ contract MemberRegistry is IMemberRegistry {
     // --- joining ------------------------------------------------------------------------------------------------------
 
     /// @inheritdoc IMemberRegistry
-    function applyToJoin(
-        bytes32 requestHash,
-        bytes32 requestCid,
-        bytes calldata peerId,
-        bytes32 encryptionKey
-    ) external override returns (uint256 application) {
+    function applyToJoin(bytes32 requestHash, bytes32 requestCid, bytes calldata peerId, bytes32 encryptionKey)
+        external
+        override
+        returns (uint256 application)
+    {
         Member storage member = _inStatus(msg.sender, Status.None);
         if (peerId.length > MAX_PEER_ID_BYTES) revert PeerIdTooLong(peerId.length, MAX_PEER_ID_BYTES);
         application = ++applicationCount;
@@ -123,11 +124,7 @@ contract MemberRegistry is IMemberRegistry {
     }
 
     /// @inheritdoc IMemberRegistry
-    function review(
-        uint256 application,
-        bool approve,
-        bytes32 reasonHash
-    ) external override {
+    function review(uint256 application, bool approve, bytes32 reasonHash) external override {
         uint256 seatPlusOne = _seatOf[msg.sender];
         if (seatPlusOne == 0) revert NotSeatHolder(msg.sender);
         Application storage a = _applications[application];
@@ -147,10 +144,7 @@ contract MemberRegistry is IMemberRegistry {
     }
 
     /// @dev The grant is at least the bond, so a newcomer is eligible from the next second on.
-    function _admit(
-        uint256 application,
-        Application storage a
-    ) private {
+    function _admit(uint256 application, Application storage a) private {
         address applicant = a.applicant;
         a.state = ApplicationState.Approved;
         // Seconds since 1970 fit 40 bits for 34 000 years.
@@ -165,9 +159,7 @@ contract MemberRegistry is IMemberRegistry {
     // --- stake --------------------------------------------------------------------------------------------------------
 
     /// @inheritdoc IMemberRegistry
-    function bond(
-        uint96 amount
-    ) external override {
+    function bond(uint96 amount) external override {
         Member storage member = _inStatus(msg.sender, Status.Active);
         uint96 stake = member.stake + amount;
         member.stake = stake;
@@ -203,13 +195,11 @@ contract MemberRegistry is IMemberRegistry {
     }
 
     /// @inheritdoc IMemberRegistry
-    function slash(
-        address account,
-        uint16 bps,
-        uint8 fault,
-        uint256 round,
-        address prover
-    ) external override returns (uint256 amount) {
+    function slash(address account, uint16 bps, uint8 fault, uint256 round, address prover)
+        external
+        override
+        returns (uint256 amount)
+    {
         if (msg.sender != roundManager) revert NotRoundManager(msg.sender, roundManager);
         if (bps > WHOLE_BPS) revert PenaltyAboveWhole(bps, WHOLE_BPS);
         Member storage member = _members[account];
@@ -232,74 +222,58 @@ contract MemberRegistry is IMemberRegistry {
     // --- views --------------------------------------------------------------------------------------------------------
 
     /// @inheritdoc IMemberRegistry
-    function isEligible(
-        address account,
-        uint256 openedAt
-    ) external view override returns (bool) {
+    function isEligible(address account, uint256 openedAt) external view override returns (bool) {
         Member storage member = _members[account];
         return member.status == Status.Active && member.since != 0 && member.since < openedAt;
     }
 
     /// @inheritdoc IMemberRegistry
-    function stakeOf(
-        address account
-    ) external view override returns (uint256) {
+    function stakeOf(address account) external view override returns (uint256) {
         return _members[account].stake;
     }
 
     /// @inheritdoc IMemberRegistry
-    function unvestedOf(
-        address account
-    ) external view override returns (uint256) {
+    function unvestedOf(address account) external view override returns (uint256) {
         return _members[account].unvested;
     }
 
     /// @inheritdoc IMemberRegistry
-    function statusOf(
-        address account
-    ) external view override returns (Status) {
+    function statusOf(address account) external view override returns (Status) {
         return _members[account].status;
     }
 
     /// @inheritdoc IMemberRegistry
-    function exitAtOf(
-        address account
-    ) external view override returns (uint256) {
+    function exitAtOf(address account) external view override returns (uint256) {
         Member storage member = _members[account];
         return member.status == Status.Exiting ? member.since : 0;
     }
 
     /// @inheritdoc IMemberRegistry
-    function applicationOf(
-        uint256 application
-    ) external view override returns (address applicant, ApplicationState state, uint8 approvals, uint8 refusals) {
+    function applicationOf(uint256 application)
+        external
+        view
+        override
+        returns (address applicant, ApplicationState state, uint8 approvals, uint8 refusals)
+    {
         Application storage a = _applications[application];
         return (a.applicant, a.state, a.approvals, a.refusals);
     }
 
     /// @inheritdoc IMemberRegistry
-    function seatHolder(
-        uint256 seat
-    ) external view override returns (address) {
+    function seatHolder(uint256 seat) external view override returns (address) {
         if (seat >= seatCount) revert NoSuchSeat(seat, seatCount);
         return _seats[seat];
     }
 
     // --- helpers ------------------------------------------------------------------------------------------------------
 
-    function _inStatus(
-        address account,
-        Status expected
-    ) private view returns (Member storage member) {
+    function _inStatus(address account, Status expected) private view returns (Member storage member) {
         member = _members[account];
         if (member.status != expected) revert WrongStatus(account, member.status, expected);
     }
 
     /// @dev `bps` of `amount`, rounded up: against the one who is penalised.
-    function _shareUp(
-        uint256 amount,
-        uint256 bps
-    ) private pure returns (uint256) {
+    function _shareUp(uint256 amount, uint256 bps) private pure returns (uint256) {
         return Math.ceilDiv(amount * bps, WHOLE_BPS);
     }
 }

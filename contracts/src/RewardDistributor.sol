@@ -55,7 +55,9 @@ contract RewardDistributor is IRewardDistributor {
         uint256 halving_,
         uint256 wTarget_
     ) {
-        if (token_.distributor() != address(this)) revert WiredElsewhere(token_.distributor(), address(this));
+        if (token_.distributor() != address(this)) {
+            revert WiredElsewhere(token_.distributor(), address(this));
+        }
         if (initialEmission_ == 0 || halving_ == 0 || wTarget_ == 0 || treasury_ == address(0)) {
             revert ZeroParameter(initialEmission_, halving_, wTarget_, treasury_);
         }
@@ -73,10 +75,7 @@ contract RewardDistributor is IRewardDistributor {
     // --- acts ---------------------------------------------------------------------------------------------------------
 
     /// @inheritdoc IRewardDistributor
-    function claim(
-        uint256 round,
-        uint16 index
-    ) external override returns (uint256 amount) {
+    function claim(uint256 round, uint16 index) external override returns (uint256 amount) {
         uint256 e = _finalizedEmission(round);
         if (_claimed[round].get(index)) revert AlreadyClaimed(round, index);
         IRoundManager.Earnings memory earned = roundManager.earningsOf(round, index);
@@ -91,9 +90,7 @@ contract RewardDistributor is IRewardDistributor {
     }
 
     /// @inheritdoc IRewardDistributor
-    function claimTreasury(
-        uint256 round
-    ) external override returns (uint256 amount) {
+    function claimTreasury(uint256 round) external override returns (uint256 amount) {
         amount = RewardMath.treasuryDown(_finalizedEmission(round));
         if (_treasuryClaimed.get(round)) revert TreasuryAlreadyClaimed(round);
         _treasuryClaimed.set(round);
@@ -104,52 +101,41 @@ contract RewardDistributor is IRewardDistributor {
     // --- views --------------------------------------------------------------------------------------------------------
 
     /// @inheritdoc IRewardDistributor
-    function emission(
-        uint256 round
-    ) public view override returns (uint256) {
+    function emission(uint256 round) public view override returns (uint256) {
         if (round == 0) revert GenesisHasNoRewards();
         return RewardMath.emissionDown(initialEmission, halving, round);
     }
 
     /// @inheritdoc IRewardDistributor
-    function isClaimed(
-        uint256 round,
-        uint16 index
-    ) external view override returns (bool) {
+    function isClaimed(uint256 round, uint16 index) external view override returns (bool) {
         return _claimed[round].get(index);
     }
 
     /// @inheritdoc IRewardDistributor
-    function isTreasuryClaimed(
-        uint256 round
-    ) external view override returns (bool) {
+    function isTreasuryClaimed(uint256 round) external view override returns (bool) {
         return _treasuryClaimed.get(round);
     }
 
     /// @inheritdoc IRewardDistributor
-    function creditAt(
-        address member,
-        uint256 round
-    ) external view override returns (uint256) {
+    function creditAt(address member, uint256 round) external view override returns (uint256) {
         // Keys have 48 bits; a later round than any key asks for everything.
         return _credits[member].upperLookupRecent(uint48(Math.min(round, type(uint48).max)));
     }
 
     // --- helpers ------------------------------------------------------------------------------------------------------
 
-    function _finalizedEmission(
-        uint256 round
-    ) private view returns (uint256 e) {
+    function _finalizedEmission(uint256 round) private view returns (uint256 e) {
         e = emission(round);
         (IRoundManager.Phase phase,) = roundManager.phaseOf(round);
         if (phase != IRoundManager.Phase.Finalized) revert NotFinalized(round, phase);
     }
 
     /// @dev All zero for an owner whose own update was Malformed or Harmful.
-    function _rewardsDown(
-        uint256 e,
-        IRoundManager.Earnings memory earned
-    ) private view returns (uint256 trainerReward, uint256 verifierReward, uint256 attesterReward) {
+    function _rewardsDown(uint256 e, IRoundManager.Earnings memory earned)
+        private
+        view
+        returns (uint256 trainerReward, uint256 verifierReward, uint256 attesterReward)
+    {
         if (
             earned.status == IRoundManager.UpdateStatus.Malformed || earned.status == IRoundManager.UpdateStatus.Harmful
         ) return (0, 0, 0);
@@ -159,11 +145,7 @@ contract RewardDistributor is IRewardDistributor {
     }
 
     /// @dev A trace only appends, so a claim for an older round than the last credited counts from that last round on.
-    function _credit(
-        address member,
-        uint256 round,
-        uint256 amount
-    ) private {
+    function _credit(address member, uint256 round, uint256 amount) private {
         Checkpoints.Trace208 storage trace = _credits[member];
         (bool exists, uint48 last, uint208 total) = trace.latestCheckpoint();
         uint48 key = SafeCast.toUint48(round);
@@ -171,11 +153,7 @@ contract RewardDistributor is IRewardDistributor {
         trace.push(key, total + SafeCast.toUint208(amount));
     }
 
-    function _mint(
-        address to,
-        uint256 round,
-        uint256 amount
-    ) private {
+    function _mint(address to, uint256 round, uint256 amount) private {
         mintedIn[round] += amount;
         token.mint(to, amount);
     }

@@ -6,6 +6,7 @@ import {IRoundManager} from "./interfaces/IRoundManager.sol";
 import {CommitHash} from "./libraries/CommitHash.sol";
 import {Results} from "./libraries/Results.sol";
 import {RingShuffle} from "./libraries/RingShuffle.sol";
+import {ScoreSlot, ScoreSlots} from "./libraries/ScoreSlots.sol";
 import {SCORE_FIELDS, ScoreWord} from "./libraries/ScoreWord.sol";
 import {Tally} from "./libraries/Tally.sol";
 import {RoundFaults} from "./rounds/RoundFaults.sol";
@@ -18,6 +19,13 @@ import {RoundState} from "./rounds/RoundState.sol";
 contract RoundManager is RoundFaults {
     using Results for mapping(uint256 chunk => uint256 lanes);
 
+    /// @dev What one call of `settle` adds to the round.
+    struct Sums {
+        uint16 settled;
+        uint16 accepted;
+        uint128 weight;
+    }
+
     // --- deployment ---------------------------------------------------------------------------------------------------
 
     /// @param registry_ MemberRegistry, deployed already; names this contract as its RoundManager.
@@ -25,20 +33,15 @@ contract RoundManager is RoundFaults {
     /// @param modelHash SHA-256 of the genesis checkpoint.
     /// @param cid 32-byte digest of its CIDv0.
     /// @param p Constants, each within the bounds of RoundParams.
-    constructor(
-        IMemberRegistry registry_,
-        bytes32 guidelineHash_,
-        bytes32 modelHash,
-        bytes32 cid,
-        Params memory p
-    ) RoundParams(p) RoundState(registry_, guidelineHash_, modelHash, cid) {}
+    constructor(IMemberRegistry registry_, bytes32 guidelineHash_, bytes32 modelHash, bytes32 cid, Params memory p)
+        RoundParams(p)
+        RoundState(registry_, guidelineHash_, modelHash, cid)
+    {}
 
     // --- opening ------------------------------------------------------------------------------------------------------
 
     /// @inheritdoc IRoundManager
-    function openRound(
-        bytes32 benchmarkCommitment
-    ) external override returns (uint256 round) {
+    function openRound(bytes32 benchmarkCommitment) external override returns (uint256 round) {
         uint256 last = _current;
         Round storage ended = _rounds[last];
         if (ended.phase < Phase.Finalized) revert RoundRunning(last, ended.phase);
@@ -71,10 +74,7 @@ contract RoundManager is RoundFaults {
     // --- updates ------------------------------------------------------------------------------------------------------
 
     /// @inheritdoc IRoundManager
-    function commitUpdate(
-        uint256 round,
-        bytes32 commitment
-    ) external override {
+    function commitUpdate(uint256 round, bytes32 commitment) external override {
         Round storage r = _open(round, Phase.Commit);
         uint40 openedAt = r.openedAt;
         if (!registry.isEligible(msg.sender, openedAt)) revert NotEligible(msg.sender, openedAt);
@@ -89,13 +89,10 @@ contract RoundManager is RoundFaults {
     }
 
     /// @inheritdoc IRoundManager
-    function revealUpdate(
-        uint256 round,
-        bytes32 contentHash,
-        bytes32 cid,
-        uint32 samples,
-        bytes32 salt
-    ) external override {
+    function revealUpdate(uint256 round, bytes32 contentHash, bytes32 cid, uint32 samples, bytes32 salt)
+        external
+        override
+    {
         Round storage r = _open(round, Phase.Reveal);
         Trainer memory t = _trainers[round][msg.sender];
         if (t.entry != Entry.Committed) revert WrongEntry(msg.sender, t.entry, Entry.Committed);
@@ -118,12 +115,7 @@ contract RoundManager is RoundFaults {
     }
 
     /// @inheritdoc IRoundManager
-    function revealBenchmark(
-        uint256 round,
-        bytes32 contentHash,
-        bytes32 cid,
-        bytes32 salt
-    ) external override {
+    function revealBenchmark(uint256 round, bytes32 contentHash, bytes32 cid, bytes32 salt) external override {
         Round storage r = _open(round, Phase.Reveal);
         if (r.seal != Seal.Committed) revert NoSealToReveal(r.seal, Seal.Committed);
         _requireSteward(round);
@@ -137,93 +129,75 @@ contract RoundManager is RoundFaults {
     // --- scores -------------------------------------------------------------------------------------------------------
 
     /// @inheritdoc IRoundManager
-    function commitScores(
-        uint256 round,
-        uint16 index,
-        bytes32 commitment
-    ) external override {
+    function commitScores(uint256 round, uint16 index, bytes32 commitment) external override {
         Round storage r = _open(round, Phase.ScoreCommit);
         _requireOwner(_owners[round][index]);
-        Scores storage s = _scores[round][index];
-        if (s.entry != Entry.None) revert WrongEntry(msg.sender, s.entry, Entry.None);
+        Entry entry = _scores[round][index].entryOf();
+        if (entry != Entry.None) revert WrongEntry(msg.sender, entry, Entry.None);
 
         ++r.scoreCommits;
-        _scores[round][index] = Scores({content: _cutScores(commitment), entry: Entry.Committed});
+        _scores[round][index] = ScoreSlots.pack(Entry.Committed, ScoreSlots.cut(commitment));
         emit ScoresCommitted(round, index, msg.sender, commitment);
     }
 
     /// @inheritdoc IRoundManager
-    function revealScores(
-        uint256 round,
-        uint16 index,
-        uint256 word,
-        bytes32 salt
-    ) external override {
+    function revealScores(uint256 round, uint16 index, uint256 word, bytes32 salt) external override {
         Round storage r = _open(round, Phase.ScoreReveal);
         _requireOwner(_owners[round][index]);
-        Scores memory s = _scores[round][index];
-        if (s.entry != Entry.Committed) revert WrongEntry(msg.sender, s.entry, Entry.Committed);
-        uint248 opened = _cutScores(CommitHash.scores(block.chainid, address(this), round, msg.sender, word, salt));
-        if (opened != s.content) {
-            revert CommitmentMismatch(bytes32(uint256(s.content) << SCORES_CUT), bytes32(uint256(opened) << SCORES_CUT));
+        ScoreSlot slot = _scores[round][index];
+        if (slot.entryOf() != Entry.Committed) revert WrongEntry(msg.sender, slot.entryOf(), Entry.Committed);
+        uint256 opened = ScoreSlots.cut(CommitHash.scores(block.chainid, address(this), round, msg.sender, word, salt));
+        if (opened != slot.contentOf()) {
+            revert CommitmentMismatch(ScoreSlots.uncut(slot.contentOf()), ScoreSlots.uncut(opened));
         }
         ScoreWord.requireValid(word);
 
         ++r.scoreReveals;
-        // A valid word has 140 bits.
-        _scores[round][index] = Scores({content: uint248(word), entry: Entry.Revealed});
+        _scores[round][index] = ScoreSlots.pack(Entry.Revealed, word);
         emit ScoresRevealed(round, index, msg.sender, word);
     }
 
     // --- verdicts -----------------------------------------------------------------------------------------------------
 
     /// @inheritdoc IRoundManager
-    function settle(
-        uint256 round,
-        uint16[] calldata indices
-    ) external override {
+    function settle(uint256 round, uint16[] calldata indices) external override {
         if (indices.length > MAX_SETTLE) revert TooManyIndices(indices.length, MAX_SETTLE);
         Round storage r = _open(round, Phase.Settle);
         (bytes32 seed, uint256 n) = _ring(round);
         UpdateStatus[] memory statuses = new UpdateStatus[](indices.length);
-        uint16 settled = 0;
-        uint16 accepted = 0;
-        uint128 sumWeight = 0;
+        Sums memory sums;
         for (uint256 i = 0; i < indices.length; ++i) {
-            (UpdateStatus status, uint32 weight) = _settleOne(round, seed, n, indices[i]);
-            statuses[i] = status;
-            if (status != UpdateStatus.Pending) ++settled;
-            if (status == UpdateStatus.Accepted) {
-                ++accepted;
-                sumWeight += weight;
-            }
+            statuses[i] = _settleOne(round, seed, n, indices[i], sums);
         }
-        r.settled += settled;
-        r.accepted += accepted;
-        r.sumWeight += sumWeight;
+        r.settled += sums.settled;
+        r.accepted += sums.accepted;
+        r.sumWeight += sums.weight;
 
         for (uint256 i = 0; i < indices.length; ++i) {
-            _slashFor(statuses[i], round, _owners[round][indices[i]]);
+            _slashFor(statuses[i], round, indices[i]);
         }
     }
 
-    /// @dev Pending where the update was settled before.
-    function _settleOne(
-        uint256 round,
-        bytes32 seed,
-        uint256 n,
-        uint16 index
-    ) private returns (UpdateStatus status, uint32 weight) {
+    /// @dev Adds to `sums`. Pending, and nothing added, where the update was settled before.
+    function _settleOne(uint256 round, bytes32 seed, uint256 n, uint16 index, Sums memory sums)
+        private
+        returns (UpdateStatus status)
+    {
         if (index >= n) revert NoSuchIndex(index, n);
         uint256 position = RingShuffle.forward(seed, n, index);
         (status,) = _results[round].read(position);
-        if (status != UpdateStatus.Pending) return (UpdateStatus.Pending, 0);
+        if (status != UpdateStatus.Pending) return UpdateStatus.Pending;
 
         uint256 k = _verifiersOf(n);
         Tally.Verdict memory verdict = Tally.settle(_fieldsAbout(round, seed, n, k, position), k, _bounds());
         status = verdict.status;
         // At most gainCap, which has 32 bits.
-        weight = uint32(verdict.weight);
+        uint32 weight = uint32(verdict.weight);
+        ++sums.settled;
+        if (status == UpdateStatus.Accepted) {
+            ++sums.accepted;
+            sums.weight += weight;
+        }
         _results[round].write(position, status, verdict.gain);
         // A gain has 20 bits; votes are at most 7.
         emit UpdateSettled(
@@ -232,17 +206,19 @@ contract RoundManager is RoundFaults {
     }
 
     /// @dev What the k verifiers say about the update at `position`: field j of the word of position − 1 − j.
-    function _fieldsAbout(
-        uint256 round,
-        bytes32 seed,
-        uint256 n,
-        uint256 k,
-        uint256 position
-    ) private view returns (uint256[SCORE_FIELDS] memory fields) {
-        mapping(uint256 index => Scores) storage scores = _scores[round];
-        for (uint256 j = 0; j < k; ++j) {
-            Scores memory s = scores[RingShuffle.inverse(seed, n, (position + n - 1 - j) % n)];
-            if (s.entry == Entry.Revealed) fields[j] = ScoreWord.field(s.content, j);
+    function _fieldsAbout(uint256 round, bytes32 seed, uint256 n, uint256 k, uint256 position)
+        private
+        view
+        returns (uint256[SCORE_FIELDS] memory fields)
+    {
+        mapping(uint256 index => ScoreSlot) storage scores = _scores[round];
+        // Unchecked: j ends at k ≤ 7, and a position steps back from 0 to n − 1.
+        unchecked {
+            for (uint256 j = 0; j < k; ++j) {
+                position = (position == 0 ? n : position) - 1;
+                ScoreSlot slot = scores[RingShuffle.inverse(seed, n, position)];
+                if (slot.entryOf() == Entry.Revealed) fields[j] = ScoreWord.field(slot.contentOf(), j);
+            }
         }
     }
 
@@ -258,11 +234,7 @@ contract RoundManager is RoundFaults {
     // --- aggregate ----------------------------------------------------------------------------------------------------
 
     /// @inheritdoc IRoundManager
-    function attest(
-        uint256 round,
-        uint8 slot,
-        bytes32 attestation
-    ) external override {
+    function attest(uint256 round, uint8 slot, bytes32 attestation) external override {
         _open(round, Phase.Attest);
         _requireOwner(_attester(round, slot));
         if (attestation == 0) revert ZeroAttestation();
@@ -274,12 +246,7 @@ contract RoundManager is RoundFaults {
     }
 
     /// @inheritdoc IRoundManager
-    function proposeAggregate(
-        uint256 round,
-        bytes32 secret,
-        bytes32 modelHash,
-        bytes32 cid
-    ) external override {
+    function proposeAggregate(uint256 round, bytes32 secret, bytes32 modelHash, bytes32 cid) external override {
         Round storage r = _open(round, Phase.Attest);
         (bytes32 seed, uint256 n) = _ring(round);
         uint256 attesters = _attestersOf(n);
@@ -308,9 +275,7 @@ contract RoundManager is RoundFaults {
     // --- time ---------------------------------------------------------------------------------------------------------
 
     /// @inheritdoc IRoundManager
-    function advance(
-        uint256 round
-    ) external override {
+    function advance(uint256 round) external override {
         Round storage r = _rounds[round];
         Phase phase = r.phase;
         if (phase == Phase.None) revert NoSuchRound(round, _current);
@@ -340,10 +305,7 @@ contract RoundManager is RoundFaults {
     }
 
     /// @dev Whether every act that the phase expects has happened.
-    function _isComplete(
-        Round storage r,
-        Phase phase
-    ) private view returns (bool) {
+    function _isComplete(Round storage r, Phase phase) private view returns (bool) {
         if (phase == Phase.Commit) return r.commits == r.expected;
         if (phase == Phase.Reveal) return r.reveals == r.commits && r.seal != Seal.Committed;
         if (phase == Phase.ScoreCommit) return r.scoreCommits == r.reveals;
@@ -353,10 +315,7 @@ contract RoundManager is RoundFaults {
     }
 
     /// @dev Why a round that leaves `phase` now is Voided; None where it goes on.
-    function _voidReason(
-        Round storage r,
-        Phase phase
-    ) private view returns (VoidReason) {
+    function _voidReason(Round storage r, Phase phase) private view returns (VoidReason) {
         if (phase == Phase.Commit && r.commits < MIN_PARTICIPANTS) return VoidReason.TooFewCommits;
         if (phase == Phase.Reveal && r.reveals < MIN_PARTICIPANTS) return VoidReason.TooFewReveals;
         if (phase == Phase.Settle && r.accepted == 0) return VoidReason.NothingAccepted;
@@ -364,11 +323,7 @@ contract RoundManager is RoundFaults {
         return VoidReason.None;
     }
 
-    function _enter(
-        Round storage r,
-        uint256 round,
-        Phase phase
-    ) private {
+    function _enter(Round storage r, uint256 round, Phase phase) private {
         uint40 deadline = phase == Phase.Seed ? 0 : uint40(block.timestamp) + _durationOf(phase);
         r.phase = phase;
         r.deadline = deadline;
@@ -376,19 +331,13 @@ contract RoundManager is RoundFaults {
     }
 
     /// @dev The block is pinned before it exists, so neither the last to reveal nor the caller of `advance` picks the seed.
-    function _pinSeed(
-        Round storage r,
-        uint256 round
-    ) private {
+    function _pinSeed(Round storage r, uint256 round) private {
         uint40 seedBlock = uint40(block.number) + SEED_DELAY_BLOCKS;
         r.seedBlock = seedBlock;
         emit SeedPinned(round, seedBlock);
     }
 
-    function _drawSeed(
-        Round storage r,
-        uint256 round
-    ) private {
+    function _drawSeed(Round storage r, uint256 round) private {
         uint256 seedBlock = r.seedBlock;
         if (block.number <= seedBlock) revert SeedNotReady(seedBlock, block.number);
         bytes32 blockHash = blockhash(seedBlock);
@@ -404,30 +353,17 @@ contract RoundManager is RoundFaults {
 
     // --- helpers ------------------------------------------------------------------------------------------------------
 
-    function _requireSteward(
-        uint256 round
-    ) private view {
+    function _requireSteward(uint256 round) private view {
         address steward = registry.seatHolder(round % registry.seatCount());
         if (msg.sender != steward) revert NotSteward(msg.sender, steward);
     }
 
-    function _requireOwner(
-        address owner
-    ) private view {
+    function _requireOwner(address owner) private view {
         if (msg.sender != owner) revert NotRingOwner(msg.sender, owner);
     }
 
     /// @dev The bits of a commitment that a trainer's slot holds.
-    function _cutUpdate(
-        bytes32 commitment
-    ) private pure returns (uint208) {
+    function _cutUpdate(bytes32 commitment) private pure returns (uint208) {
         return uint208(uint256(commitment) >> TRAINER_CUT);
-    }
-
-    /// @dev The bits of a commitment that a verifier's slot holds.
-    function _cutScores(
-        bytes32 commitment
-    ) private pure returns (uint248) {
-        return uint248(uint256(commitment) >> SCORES_CUT);
     }
 }

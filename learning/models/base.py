@@ -105,6 +105,11 @@ def trainable(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
+    """A model folder's ``config.json``.
+
+    Raises:
+        ModelError: unreadable, or of a family that the encoder does not know.
+    """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

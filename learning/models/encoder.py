@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from learning.device import precision_context
 from learning.errors import ModelError
@@ -180,6 +181,8 @@ def _apply(layer: nn.Module, states: Tensor, mask: Tensor) -> Tensor:
 
 
 def _load(folder: Path) -> tuple[Any, Any]:
+    transformers_logging.disable_progress_bar()  # the node has its own display, and errors come as exceptions
+    transformers_logging.set_verbosity_error()  # silences the report that the base model's unused pooler was not read
     try:
         model = AutoModel.from_pretrained(
             folder,
@@ -188,6 +191,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
             trust_remote_code=False,
             dtype=torch.float32,
             attn_implementation="sdpa",
+            add_pooling_layer=False,
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:

@@ -33,7 +33,7 @@ def export_peft(checkpoint: Checkpoint, spec: LearningSpec, base: Path, folder: 
     folder.mkdir(parents=True, exist_ok=True)
     config = LoraConfig(
         r=spec.lora_rank,
-        lora_alpha=spec.lora_alpha,  # type: ignore[arg-type]  # declared int, used as a factor
+        lora_alpha=spec.lora_alpha,
         target_modules=[f"encoder.layer.{path}" for path in modules.values()],
         task_type=TaskType.FEATURE_EXTRACTION,
         inference_mode=True,

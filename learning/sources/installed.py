@@ -21,7 +21,9 @@ from learning.tasks.code_search import Pair
 STANDARD_LIBRARY = "cpython-stdlib"
 PUBLIC_BENCHMARK = ("networkx", "aiohttp", "trio", "click", "hypothesis", "dnspython", "pygments", "fsspec")
 SEALED_BENCHMARK = ("web3", "pydantic", "libp2p", "rich", "websockets", "requests", "pillow", "pytest")
+PER_NODE = 2  # repositories a node gets: one large and one smaller, as a company has its own narrow taste
 MIN_BYTES = 300_000  # smaller packages rarely hold a hundred documented functions
+SEALED_POOL = 600  # pairs from which a steward draws its slice
 SIZE_CAP = 8_000_000  # beyond this a repository counts as no larger: nobody reads all of it
 _LEFT_OUT = {"commonweight", "pip"}  # ourselves, and pip's vendored copies of others
 _STDLIB_SKIPPED = ("test/", "lib2to3/", "idlelib/", "turtledemo/", "ensurepip/", "encodings/", "pydoc_data/")
@@ -74,8 +76,8 @@ def trainers(repositories: Sequence[Repository]) -> list[Repository]:
 def assign(nodes: int, seed: int, repositories: Sequence[Repository] | None = None) -> list[list[Repository]]:
     """Deals the trainers' repositories out: node i's own list, disjoint from the others' and from all held-out ones.
 
-    Repositories are sorted by size (capped at 8 MB) and dealt in rows of ``nodes``; each row is shuffled by ``seed``, so every node
-    gets one of each size class.
+    Repositories are sorted by size (capped at 8 MB) and dealt in two rows of ``nodes``; each row is shuffled by ``seed``, so every
+    node gets one of each size class and all have comparable amounts.
 
     Raises:
         DataError: fewer trainers' repositories than nodes.
@@ -88,7 +90,7 @@ def assign(nodes: int, seed: int, repositories: Sequence[Repository] | None = No
         )
     pool = sorted(pool, key=lambda r: (-min(r.size, SIZE_CAP), r.name))
     hands: list[list[Repository]] = [[] for _ in range(nodes)]
-    for start in range(0, len(pool), nodes):
+    for start in range(0, min(len(pool), PER_NODE * nodes), nodes):
         row = sorted(pool[start : start + nodes], key=lambda r: _draw(seed, r.name))
         for hand, repository in zip(hands, row, strict=False):
             hand.append(repository)
@@ -142,7 +144,7 @@ def sealed_slice(limit: int, seed: int, *, cache: Path | None = None) -> list[Pa
     Raises:
         DataError: none of them is installed.
     """
-    pool = _held_out(SEALED_BENCHMARK, max(4 * limit, 1_200), 0, cache)
+    pool = _held_out(SEALED_BENCHMARK, max(4 * limit, SEALED_POOL), 0, cache)
     return sorted(pool, key=lambda p: _draw(seed, f"{p.repository}:{p.path}:{p.name}:{p.query}"))[:limit]
 
 

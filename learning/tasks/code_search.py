@@ -1,4 +1,4 @@
-"""Code search: find the function that a sentence describes. Record format, contrastive loss, mean reciprocal rank.
+r"""Code search: find the function that a sentence describes. Record format, contrastive loss, mean reciprocal rank.
 
 Benchmarks, sealed slices and test sets travel as JSONL, one pair a line, keys sorted, no blanks, UTF-8 without escapes, each line
 ended by ``\n``: equal pairs give equal bytes, so a slice can be committed by hash.
@@ -89,7 +89,8 @@ def reciprocal_ranks(queries: Tensor, codes: Tensor) -> Tensor:
     """1/rank of each query's own code among all codes, float64 of shape (n,).
 
     Args:
-        queries: unit rows, (n, d); codes: unit rows, (n, d); row i of both belong together.
+        queries: unit rows, (n, d).
+        codes: unit rows, (n, d); row i answers query i.
 
     A code as similar as the right one counts as ranked before it (pessimistic ties), so a collapsed model scores 1/n, not 1.
     """

@@ -1,4 +1,6 @@
-"""Blocks on disk: the "flatfs" folder of a Kubo repository, read and checked by our own code.
+"""The disk side of the embedded IPFS node: its blocks, what is pinned, and file work off the event loop.
+
+Blocks lie in the "flatfs" folder of a Kubo repository, read and checked by our own code.
 
 A block lies in ``<two characters>/<name>.data``, the name being the base32 of its multihash, the folder its
 next-to-last two characters. Kubo returns whatever bytes lie there; here the SHA-256 is checked on every read.
@@ -7,13 +9,22 @@ Format: https://github.com/ipfs/go-ds-flatfs (shard function next-to-last/2).
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import os
-from base64 import b32encode
-from collections.abc import Set as AbstractSet
+import re
+from base64 import b32decode, b32encode
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
+from typing import ParamSpec, TypeVar
+
+log = logging.getLogger(__name__)
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class DamagedBlock(Exception):
@@ -47,6 +58,21 @@ class FlatFs:
             raise DamagedBlock(path.name)
         return block
 
+    def read_all(self, digests: Sequence[bytes]) -> tuple[dict[bytes, bytes], bool]:
+        """The blocks of these that lie here intact, and whether one was damaged (and is gone now)."""
+        found: dict[bytes, bytes] = {}
+        damaged = False
+        for digest in digests:
+            try:
+                block = self.read(digest)
+            except DamagedBlock as error:
+                log.warning("a stored block was damaged and has been deleted: %s", error)
+                damaged = True
+            else:
+                if block is not None:
+                    found[digest] = block
+        return found, damaged
+
     def write(self, digest: bytes, block: bytes) -> None:
         """Store a block, all of it or nothing. OSError when the disk is full."""
         path = self.path(digest)
@@ -64,12 +90,12 @@ class FlatFs:
         """Bytes of all blocks."""
         return sum(size for _, size in self._files())
 
-    def collect(self, keep: AbstractSet[bytes]) -> int:
-        """Delete all blocks but those in ``keep``; the bytes freed. Only while no Kubo uses the folder."""
-        names = {self.path(digest).name for digest in keep}
+    def collect(self, keep: Callable[[bytes], bool]) -> int:
+        """Delete all blocks but those whose digest ``keep`` approves; the bytes freed. Only while no Kubo runs here."""
         freed = 0
         for path, size in self._files():
-            if path.name not in names:
+            digest = _digest(path.name)
+            if digest is None or not keep(digest):
                 path.unlink(missing_ok=True)
                 freed += size
         return freed
@@ -81,3 +107,42 @@ class FlatFs:
                 if shard.is_dir():
                     found += [(Path(entry.path), entry.stat().st_size) for entry in os.scandir(shard.path)]
         return found
+
+
+class Pins:
+    """What a store holds on to: one empty file per CID, so that it survives any crash."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.cids = {path.name for path in folder.iterdir() if re.fullmatch(r"Qm\w{44}", path.name)}
+
+    def add(self, cid: str) -> None:
+        """Hold on to ``cid``."""
+        (self._folder / cid).touch()
+        self.cids.add(cid)
+
+    def remove(self, cid: str) -> None:
+        """Let go of ``cid``, held or not."""
+        (self._folder / cid).unlink(missing_ok=True)
+        self.cids.discard(cid)
+
+
+async def in_thread(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """`asyncio.to_thread`, but a cancelled caller waits for the thread: nothing is half written afterwards."""
+    work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait({work})
+        raise
+
+
+def _digest(name: str) -> bytes | None:
+    """The SHA-256 in a block's file name; None for other files (left-overs of interrupted writes)."""
+    text = name.removesuffix(".data")
+    try:
+        raw = b32decode(text + "=" * (-len(text) % 8))
+    except ValueError:
+        return None
+    return raw[2:] if len(raw) == 34 and raw.startswith(b"\x12\x20") else None

@@ -118,8 +118,8 @@ class _Provider(AsyncJSONBaseProvider):
         try:
             response = self.decode_rpc_response(answer)
         except ValueError:
-            response = None  # type: ignore[assignment]  # anything but an object is reported below
-        if not isinstance(response, dict):
+            response = {}
+        if not isinstance(response, dict) or not response:
             raise RpcUnreachable(
                 f"The RPC endpoint {self._host} does not speak JSON-RPC (HTTP status {status}).",
                 hint="Check the address; a web page or a proxy may be answering, or the access key may be missing.",

@@ -26,6 +26,7 @@ from node.protocol.errors import GossipError, SetupError
 log = logging.getLogger(__name__)
 
 _PEER_ID: Final = re.compile(r"12D3KooW[1-9A-HJ-NP-Za-km-z]{44}")
+_ADDRESS: Final = re.compile(r"/[\w.:/-]{1,256}")
 _MAX_WAITING: Final = 1_024
 _MAX_REMEMBERED: Final = 65_536
 _REQUEST_SECONDS: Final = 10.0
@@ -76,14 +77,20 @@ class _Messages(AsyncIterator[GossipMessage]):
 class LibP2PGossip:
     """Gossip on one topic. Make one with `start`; it is also an asynchronous context manager."""
 
-    def __init__(self, folder: Path, start: StartGossip) -> None:
-        self._start_message = start
+    def __init__(self, root: Path, keys: Path, start: StartGossip) -> None:
+        self._start_message = start = replace(start, identity=str(keys.absolute() / "gossip.key"))
         self._queue: asyncio.Queue[GossipMessage | None] = asyncio.Queue(_MAX_WAITING + 1)  # one place for the end mark
         self._seen = _Seen()
         self._health = Health(0, 0, 0, 0)
         self._dropped = 0
         self._ready = Ready("", ())
-        self._host = HostProcess("node.hosts.libp2p_host", folder, start, self._on_message, self._restart_message)
+        self._host = HostProcess(
+            "node.hosts.libp2p_host",
+            root.absolute(),
+            start,
+            on_message=self._on_message,
+            restart_message=self._restart_message,
+        )
 
     @classmethod
     async def start(
@@ -118,7 +125,7 @@ class LibP2PGossip:
         if network_key and len(network_key) != 32:
             raise SetupError(f"A network key has 32 bytes, not {len(network_key)}.")
         message = StartGossip(
-            identity=str((keys / "gossip.key").resolve()),
+            identity="",
             topic=topic,
             listen=listen,
             port=port,
@@ -126,7 +133,7 @@ class LibP2PGossip:
             bootstrap=tuple(bootstrap),
             network_key=network_key,
         )
-        gossip = cls(root.resolve(), message)
+        gossip = cls(root, keys, message)
         try:
             await gossip._host.start()
         except HostRefused as error:
@@ -213,7 +220,11 @@ class LibP2PGossip:
             self._deliver(message)
         elif isinstance(message, Health):
             self._health = message
-        elif isinstance(message, Ready) and _PEER_ID.fullmatch(message.peer_id):
+        elif (
+            isinstance(message, Ready)
+            and _PEER_ID.fullmatch(message.peer_id)
+            and all(map(_ADDRESS.fullmatch, message.addresses))
+        ):
             self._ready = message
         else:
             log.warning("the libp2p host sent an unexpected %s", type(message).__name__)

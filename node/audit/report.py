@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from node.audit.ledger import AuditRules, BlockHash, replay
+from node.audit.ledger import AuditRules, replay
 from node.audit.models import ModelAuditor
 from node.ports import Chain
 from node.protocol.state import State
@@ -58,21 +58,18 @@ async def read_history(chain: Chain, first_block: int) -> Sequence[ChainEvent]:
     return events
 
 
-async def audit(
-    chain: Chain, rules: AuditRules, *, first_block: int, block_hash: BlockHash, models: ModelAuditor | None
-) -> AuditReport:
+async def audit(chain: Chain, rules: AuditRules, *, first_block: int, models: ModelAuditor | None) -> AuditReport:
     """Rebuild and compare.
 
     Args:
         chain: any endpoint of the chain.
         rules: constants of the deployment.
         first_block: block of the deployment.
-        block_hash: hashes of the blocks that seeds were drawn from.
         models: re-derives the models; None checks the ledger only.
     """
     for _ in range(MAX_TRIES):
         events = await read_history(chain, first_block)
-        report = _ledger(events, rules, block_hash)
+        report = _ledger(events, rules, await _seed_hashes(chain, events))
         await _compare_with_chain(chain, report)
         # The contracts answer for the newest block: if more happened meanwhile, look again at everything.
         if len(await read_history(chain, first_block)) == len(events):
@@ -86,8 +83,14 @@ async def audit(
     return report
 
 
-def _ledger(events: Sequence[ChainEvent], rules: AuditRules, block_hash: BlockHash) -> AuditReport:
-    ledger = replay(events, rules, block_hash)
+async def _seed_hashes(chain: Chain, events: Sequence[ChainEvent]) -> Mapping[int, bytes | None]:
+    """Hashes of the blocks that ring seeds were drawn from."""
+    blocks = {event.arguments["seedBlock"] for event in events if event.name == "SeedPinned"}
+    return {number: await chain.block_hash(number) for number in sorted(blocks)}
+
+
+def _ledger(events: Sequence[ChainEvent], rules: AuditRules, seed_hashes: Mapping[int, bytes | None]) -> AuditReport:
+    ledger = replay(events, rules, seed_hashes.get)
     findings = [f"{entry.what} (block {entry.block}, transaction {entry.transaction})" for entry in ledger.findings]
     return AuditReport(state=ledger.state, checked=dict(ledger.checked), findings=findings)
 

@@ -59,8 +59,8 @@ class Admission:
         self._authors = TokenBuckets(rate=20, burst=200, keys=4096)
         self._everybody = TokenBuckets(rate=200, burst=2000, keys=1)
 
-    def before_signature(  # noqa: PLR0911 - one return a rule
-        self, forwarder: bytes, author: bytes, sequence: bytes, topics: list[str], size: int, now: float
+    def before_signature(
+        self, *, forwarder: bytes, author: bytes, sequence: bytes, topics: list[str], size: int, now: float
     ) -> Verdict:
         """Cheap checks of shape, age and the forwarder's rate; ``now`` is seconds since the epoch."""
         if topics != self._topic or size > MAX_PAYLOAD_BYTES:

@@ -44,10 +44,13 @@ def die_with_parent(parent: int) -> None:
 
 
 def open_channel() -> socket.socket:
-    """The socket to the node. Standard output joins standard error (the log), for libraries that print."""
+    """The socket to the node, moved away from file descriptor 0: Kubo prints there while it makes its key."""
     channel = socket.socket(fileno=os.dup(0))
     channel.set_inheritable(False)
-    os.dup2(2, 1)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)  # what libraries print goes to the log
     return channel
 
 

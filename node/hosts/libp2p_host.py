@@ -203,12 +203,12 @@ class GossipHost:
     async def _guarded_push(self, forwarder: Any, message: Any) -> None:
         if forwarder != self._host.get_id():
             verdict = self._admission.before_signature(
-                forwarder.to_bytes(),
-                message.from_id,
-                message.seqno,
-                list(message.topicIDs),
-                len(message.data),
-                time.time(),
+                forwarder=forwarder.to_bytes(),
+                author=message.from_id,
+                sequence=message.seqno,
+                topics=list(message.topicIDs),
+                size=len(message.data),
+                now=time.time(),
             )
             if verdict is not Verdict.ACCEPT:
                 self._refused += 1
@@ -352,6 +352,8 @@ def main() -> None:
     die_with_parent(int(sys.argv[1]))
     raw = open_channel()
     start_logging()
+    logging.getLogger("libp2p").propagate = True  # py-libp2p switches that off, and its warnings then go past our limit
+    logging.getLogger("libp2p.transport").setLevel(logging.CRITICAL)  # peers that are offline are nothing to report
     trio.run(serve, raw)
 
 

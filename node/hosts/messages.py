@@ -229,7 +229,8 @@ def from_wire(value: object) -> Message:
     kind = _KINDS[value[0]]
     values = [tuple(item) if isinstance(item, list) else item for item in value[1:]]
     _check(kind, values)
-    return kind(*values)
+    build: Callable[..., Message] = kind  # the fields' types were checked a line above
+    return build(*values)
 
 
 def _check(kind: type[Message], values: list[object]) -> None:

@@ -81,6 +81,7 @@ class HostProcess:
         module: str,
         folder: Path,
         start: Message,
+        *,
         on_message: Callable[[Message], None],
         restart_message: Callable[[Ready], Message],
         environment: Mapping[str, str] | None = None,
@@ -98,6 +99,7 @@ class HostProcess:
         self._abandoned: set[int] = set()
         self._up = asyncio.Event()
         self._closed = False
+        self._deliberate = False
         self._restarts = 0
         self._last_error = ""
         self._ready: Ready | None = None
@@ -140,7 +142,12 @@ class HostProcess:
         await asyncio.wait({task})
 
     def kill(self) -> None:
-        """Kill the child now; the supervisor starts a new one."""
+        """Kill the child now; it counts as down from here, and the supervisor starts a new one without a pause."""
+        if self._closed:
+            return
+        self._deliberate = True
+        self._writer = None
+        self._up.clear()
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
@@ -230,11 +237,13 @@ class HostProcess:
                 first.set_exception(self._down())
             if self._closed or self._ready is None:
                 return
-            if loop.time() - began > _STABLE_SECONDS:
+            if self._deliberate:
+                self._deliberate, self._last_error, pause = False, "it was started anew", 0.0
+            elif loop.time() - began > _STABLE_SECONDS:
                 pause = _PAUSE_FIRST
             log.warning("%s is down (%s); starting it again in %.1f s", self._module, self._last_error, pause)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _PAUSE_MOST)
+            pause = min(max(2 * pause, _PAUSE_FIRST), _PAUSE_MOST)
             self._restarts += 1
             # Peers know our port, so it is kept; unless somebody took it meanwhile.
             message = self._start_message if refused else self._restart_message(self._ready)
@@ -251,9 +260,9 @@ class HostProcess:
             raise
         finally:
             theirs.close()
-        process = self._process
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        writer = None
         try:
+            reader, writer = await asyncio.open_unix_connection(sock=ours)
             writer.write(encode(message))
             decoder = FrameDecoder()
             async with asyncio.timeout(_START_SECONDS) as patience:
@@ -268,8 +277,8 @@ class HostProcess:
             return
         finally:
             self._went_down()
-            writer.close()
-            await _end(process)
+            (writer or ours).close()
+            await _end(self._process)
 
     async def _spawn(self, channel: socket.socket) -> asyncio.subprocess.Process:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -285,7 +294,7 @@ class HostProcess:
                 "-m",
                 self._module,
                 str(os.getpid()),
-                stdin=channel,
+                stdin=channel.fileno(),
                 stdout=output,
                 stderr=output,
                 cwd=self._folder,

@@ -14,7 +14,7 @@ https://github.com/multiformats/cid.
 from __future__ import annotations
 
 from base64 import b32encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -346,20 +346,61 @@ def leaf_content(branch: Branch, block: bytes) -> bytes:
     return parsed.content
 
 
-def read_file(cid: Cid, load: Callable[[bytes], bytes], *, max_bytes: int) -> bytes:
-    """Read and verify a whole file whose blocks ``load(digest)`` returns.
+class FileWalk:
+    """Reads a file block by block without doing any I/O: say what `wanted` names, until `data` is there.
 
-    Raises:
-        BlobCorrupt: a block differs from its digest, or the tree is not the layout of `compute_cid`.
-        BlobTooLarge: the file has more than ``max_bytes``.
-        Whatever ``load`` raises.
+    Args:
+        cid: the file.
+        max_bytes: longest content accepted.
+        batch: most blocks wanted at a time.
+
+    Attributes:
+        wanted: SHA-256 digests of the blocks needed next; empty when done. All blocks ever wanted are as many as an
+            honest file of at most ``max_bytes`` has.
+        data: the content, once nothing more is wanted.
     """
-    level = [open_root(cid, load(digest_from_cid(cid)), max_bytes=max_bytes)]
-    while level[0].depth:
-        level = [child for branch in level for child in children(branch, load(branch.digest))]
-    data = b"".join(leaf_content(leaf, load(leaf.digest)) for leaf in level)
-    check_layout(cid, data)
-    return data
+
+    def __init__(self, cid: Cid, *, max_bytes: int, batch: int = 256) -> None:
+        self._cid = cid
+        self._max_bytes = max_bytes
+        self._batch = batch
+        self._level: list[Branch] = []
+        self._done = 0  # branches of this level already expanded
+        self._below: list[Branch] = []
+        self._parts: list[bytes] = []
+        self.wanted: tuple[bytes, ...] = (digest_from_cid(cid),)
+        self.data: bytes | None = None
+
+    def feed(self, blocks: Mapping[bytes, bytes]) -> None:
+        """Take the wanted blocks, by digest (more may be in ``blocks``).
+
+        Raises:
+            BlobCorrupt: a block differs from its digest, or the tree is not the layout of `compute_cid`.
+            BlobTooLarge: the file has more than ``max_bytes``.
+        """
+        if not self._level:
+            self._level = [open_root(self._cid, blocks[self.wanted[0]], max_bytes=self._max_bytes)]
+        for branch in self._level[self._done : self._done + len(self.wanted)]:
+            if branch.depth:
+                self._below += children(branch, blocks[branch.digest])
+            else:
+                self._parts.append(leaf_content(branch, blocks[branch.digest]))
+        self._done += len(self.wanted)
+        if self._done == len(self._level) and self._below:
+            self._level, self._below, self._done = self._below, [], 0
+        self.wanted = tuple(branch.digest for branch in self._level[self._done : self._done + self._batch])
+        if not self.wanted:
+            data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            check_layout(self._cid, data)
+            self.data = data
+
+
+def read_file(cid: Cid, load: Callable[[bytes], bytes], *, max_bytes: int) -> bytes:
+    """Read and verify a whole file whose blocks ``load(digest)`` returns. Raises what `FileWalk.feed` and ``load`` do."""
+    walk = FileWalk(cid, max_bytes=max_bytes)
+    while walk.data is None:
+        walk.feed({digest: load(digest) for digest in walk.wanted})
+    return walk.data
 
 
 def check_layout(cid: Cid, data: bytes) -> None:

@@ -16,6 +16,7 @@ CommonweightError                 exit 1
 ├── GossipError                        6
 ├── SetupError                         7   missing tool, port in use, full disk
 ├── AuditFailed                        8   the history does not add up
+├── TrainingError                      9   local training, scoring or its data
 ├── RemoteProtocolError                    a peer broke the protocol: costs the peer, never us
 └── LocalProtocolError                     our own bug: crashes
 ```
@@ -122,6 +123,12 @@ class AuditFailed(CommonweightError):
     """The recorded history does not add up."""
 
     exit_code = 8
+
+
+class TrainingError(CommonweightError):
+    """Local training, scoring, or reading the training data failed."""
+
+    exit_code = 9
 
 
 class RemoteProtocolError(CommonweightError):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from math import isfinite
+from typing import Any, NoReturn
 
 from node.protocol.errors import ConfigError
 from node.protocol.hashing import keccak256
@@ -69,14 +70,30 @@ class Guideline:
                 max_norm=float(document["max_norm"]),
                 max_bytes=int(document["max_bytes"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ConfigError(
                 f"The guideline's update document is not usable: {error!r}.",
                 hint="Compare it with docs/protocol.md; `commonweight guideline show` prints the one in force.",
             ) from error
-        if not (protocol.max_norm > 0 and protocol.max_bytes > 0 and protocol.outer_learning_rate > 0):
-            raise ConfigError("The guideline's max_norm, max_bytes and outer_learning_rate must be positive.")
+        numbers = (protocol.max_norm, protocol.max_bytes, protocol.outer_learning_rate)
+        if not all(isfinite(number) and number > 0 for number in numbers):
+            raise ConfigError("The guideline's max_norm, max_bytes and outer_learning_rate must be positive and finite.")
         return protocol
+
+    @property
+    def learning(self) -> dict[str, Any]:
+        """What `learning.spec.LearningSpec` reads: the ``learning`` parts of data, architecture and update, merged.
+
+        Raises:
+            ConfigError: two documents set the same key.
+        """
+        merged: dict[str, Any] = {}
+        for name in ("data", "architecture", "update"):
+            for key, value in dict(self.documents[name].get("learning", {})).items():
+                if key in merged:
+                    raise ConfigError(f"The guideline sets {key!r} in two documents.")
+                merged[key] = value
+        return merged
 
     @classmethod
     def parse(cls, data: bytes) -> Guideline:
@@ -88,8 +105,8 @@ class Guideline:
         if len(data) > MAX_BYTES:
             raise ConfigError(f"The guideline has {len(data)} bytes; at most {MAX_BYTES} are read.")
         try:
-            value = json.loads(data)
-        except ValueError as error:
+            value = json.loads(data, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"The guideline is not JSON: {error}.") from error
         if not isinstance(value, dict) or sorted(value) != sorted(DOCUMENTS):
             found = sorted(value) if isinstance(value, dict) else type(value).__name__
@@ -98,3 +115,8 @@ class Guideline:
             if not isinstance(value[name], dict):
                 raise ConfigError(f"The guideline's document {name!r} is not an object.")
         return cls(value)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    """NaN and Infinity are no JSON, though Python reads them."""
+    raise ValueError(f"{name} is not a JSON value")

@@ -45,8 +45,19 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Application:
+    """A request to join: who asks, and hash and CID of the signed request."""
+
+    number: int
+    applicant: Address
+    request_hash: bytes
+    request_cid: bytes
+    peer_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reveal:
-    """One revealed update. ``index`` is its place in the ring's numbering, ``sequence`` its place among the commits (from 1)."""
+    """One revealed update. ``index`` is its place in the ring's numbering, ``sequence`` its place among the commits."""
 
     index: int
     trainer: Address
@@ -94,16 +105,16 @@ class Round:
     phase_since: int = 0
     touched_at: int = 0
     deadline: int = 0
-    commits: Mapping[Address, tuple[int, bytes]] = _EMPTY
+    commits: Mapping[Address, tuple[int, bytes]] = field(default_factory=dict)
     reveals: tuple[Reveal, ...] = ()
     benchmark: tuple[bytes, bytes] | None = None
     seed_block: int = 0
     seed: bytes = b""
     is_sealed: bool = False
-    score_commits: Mapping[int, bytes] = _EMPTY
-    score_words: Mapping[int, int] = _EMPTY
-    settled: Mapping[int, Settled] = _EMPTY
-    attestations: Mapping[int, tuple[Address, bytes]] = _EMPTY
+    score_commits: Mapping[int, bytes] = field(default_factory=dict)
+    score_words: Mapping[int, int] = field(default_factory=dict)
+    settled: Mapping[int, Settled] = field(default_factory=dict)
+    attestations: Mapping[int, tuple[Address, bytes]] = field(default_factory=dict)
     proposal: Proposal | None = None
     sum_weight: int = 0
     void_reason: VoidReason = VoidReason.NONE
@@ -155,13 +166,13 @@ class Round:
 class State:
     """The network after some block."""
 
-    members: Mapping[Address, Member] = _EMPTY
-    applications: Mapping[int, Address] = _EMPTY
-    reviews: Mapping[int, Mapping[Address, bool]] = _EMPTY
-    rounds: Mapping[int, Round] = _EMPTY
-    balances: Mapping[Address, int] = _EMPTY
+    members: Mapping[Address, Member] = field(default_factory=dict)
+    applications: Mapping[int, Application] = field(default_factory=dict)
+    reviews: Mapping[int, Mapping[Address, bool]] = field(default_factory=dict)
+    rounds: Mapping[int, Round] = field(default_factory=dict)
+    balances: Mapping[Address, int] = field(default_factory=dict)
     supply: int = 0
-    rewards: Mapping[Address, int] = _EMPTY
+    rewards: Mapping[Address, int] = field(default_factory=dict)
     last_round_ended_at: int = 0
     block: int = 0
     events: int = field(default=0)
@@ -234,7 +245,8 @@ def _applied(state: State, event: ChainEvent) -> State:
         peer_id=bytes(a["peerId"]).decode("ascii", "replace"),
         application=a["application"],
     )
-    state = replace(state, applications=_with(state.applications, a["application"], applicant))
+    application = Application(a["application"], applicant, a["requestHash"], a["requestCid"], member.peer_id)
+    state = replace(state, applications=_with(state.applications, application.number, application))
     return _put_member(state, member)
 
 

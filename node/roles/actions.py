@@ -110,8 +110,32 @@ class ComputeAggregate:
         return f"{self.round}:aggregate"
 
 
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Write, publish and send our request to join."""
+
+    @property
+    def key(self) -> str:
+        """Name of the deed."""
+        return "apply"
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewApplication:
+    """Fetch a newcomer's request, hold it against the guideline, and vote."""
+
+    application: int
+
+    @property
+    def key(self) -> str:
+        """Name of the deed."""
+        return f"review:{self.application}"
+
+
 Action = (
-    Submit
+    Apply
+    | ReviewApplication
+    | Submit
     | Announce
     | TrainUpdate
     | StoreUpdate

@@ -6,7 +6,7 @@ Members take turns (`View.is_my_turn`), so usually one transaction is sent for e
 from __future__ import annotations
 
 from node.protocol.commitments import attestation
-from node.protocol.phases import next_step
+from node.protocol.phases import is_complete, next_step
 from node.protocol.sortition import attesters
 from node.protocol.state import Round
 from node.protocol.types import Call, Phase, UpdateStatus
@@ -39,7 +39,10 @@ def _advance(view: View, found: Round) -> list[Action]:
         block=view.block,
         min_participants=view.params.min_participants,
     )
-    since = min(found.deadline, found.touched_at)
+    if found.phase is Phase.SEED:
+        since = found.touched_at + view.params.seed_delay_blocks  # a block takes a second or more
+    else:
+        since = found.touched_at if is_complete(found.phase, found.counters) else found.deadline
     if step is None or not view.is_my_turn(found.number + found.phase, since):
         return []
     # A missed seed block is pinned again, so the same phase may need several calls: the key carries the pinned block.

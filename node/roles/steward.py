@@ -31,7 +31,8 @@ def decide(view: View, plan: StewardPlan) -> list[Action]:
 
 def _open(view: View, plan: StewardPlan, number: int) -> list[Action]:
     is_mine = view.seats[number % len(view.seats)] == view.me
-    if number > plan.rounds or not is_mine or len(view.state.active) < plan.min_members:
+    is_late = view.state.rounds and view.now > view.state.last_round_ended_at + view.params.open_window
+    if number > plan.rounds or not is_mine or is_late or len(view.state.active) < plan.min_members:
         return []
     # Members must have been eligible before the opening block, so wait until the newest of them is a block old.
     newest = max((view.state.member(address).active_since for address in view.state.active), default=0)
@@ -44,6 +45,19 @@ def _open(view: View, plan: StewardPlan, number: int) -> list[Action]:
         view.scope(number), view.me, content_hash=opening.content_hash, cid=opening.cid, salt=opening.salt
     )
     return [Submit(f"{number}:open", Call("RoundManager", "openRound", (commitment,)))]
+
+
+def decide_late(view: View, plan: StewardPlan) -> list[Action]:
+    """What any keeper does when the steward let its window pass: open the round unsealed."""
+    found = view.round
+    if found is not None and not found.is_over:
+        return []
+    number = 1 if found is None else found.number + 1
+    closed = view.state.last_round_ended_at + view.params.open_window
+    is_late = found is not None and view.now > closed and view.is_my_turn(number, closed)
+    if number > plan.rounds or not is_late or len(view.state.active) < plan.min_members:
+        return []
+    return [Submit(f"{number}:open-unsealed", Call("RoundManager", "openRound", (bytes(32),)))]
 
 
 def _reveal(view: View, found: Round) -> list[Action]:

@@ -1,7 +1,7 @@
 """The little of the EVM the reference model needs: transactions with a check phase and an effects phase, logs, reverts, typed dispatch.
 
-Theory of operation: every function checks first, then calls `Transaction.effects` once, then changes state. So a revert never leaves a half-made
-change (no snapshot needed), and a *preflight* (what `eth_call` is to a node) is the same function stopped at that line.
+Theory of operation: every function checks first, then calls `Transaction.effects` once, then changes state. So a revert never leaves a
+half-made change (no snapshot needed), and a *preflight* (what `eth_call` is to a node) is the same function stopped at that line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ZERO_BYTES32 = bytes(32)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-class PreflightPassed(Exception):  # noqa: N818 - a signal, not an error
+class PreflightPassed(Exception):
     """A preflight reached the end of the checks: the call would succeed."""
 
 
@@ -80,7 +80,7 @@ class Transaction:
         raise TransactionReverted(error, arguments)
 
     def emit(self, contract: str, name: str, /, **arguments: Any) -> None:
-        """Append a log entry; argument names are Solidity's (``sender_`` style endings are not needed: ``from`` goes by mapping)."""
+        """Append a log entry; argument names are Solidity's."""
         self.emit_mapping(contract, name, arguments)
 
     def emit_mapping(self, contract: str, name: str, arguments: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from incentives.rewards import (
 from node.protocol.errors import TransactionReverted
 from node.protocol.types import Address, Phase, UpdateStatus
 from node.sim.abi import ZERO_ADDRESS, Contract, Transaction, external, view
-from node.sim.round_state import RoundRecord
+from node.sim.round_storage import Earnings
 from node.sim.rounds import RoundManager
 from node.sim.token import ContributionToken
 
@@ -27,6 +27,9 @@ class RewardDistributor(Contract):
         rounds: where results are read.
         emission_params: emission schedule and weight target.
         treasury: account of the community's share.
+
+    Raises:
+        TransactionReverted: all emissions together would pass the token's cap.
     """
 
     NAME = "RewardDistributor"
@@ -43,6 +46,9 @@ class RewardDistributor(Contract):
         super().__init__(address)
         self._token = token
         self._rounds = rounds
+        emissions = 2 * emission_params.initial * emission_params.halving
+        if emissions > token.cap():
+            raise TransactionReverted("EmissionsAboveCap", (emissions, token.cap()))
         self._emission = emission_params
         self._treasury = treasury
         self._claimed: set[tuple[int, int]] = set()
@@ -53,15 +59,14 @@ class RewardDistributor(Contract):
     @external("uint256", "uint16")
     def claim(self, transaction: Transaction, round_number: int, index: int) -> int:
         """Mint everything one participant earned in one round, to its owner; anyone may call, once."""
-        found = self._finalized(transaction, round_number)
+        self._require_finalized(transaction, round_number)
         transaction.require((round_number, index) not in self._claimed, "AlreadyClaimed", round_number, index)
-        n = len(found.participants)
-        transaction.require(index < n, "NoSuchIndex", index, n)
-        trainer, verifier, attester = self.rewards_of(found, index)
+        earned = self._rounds.earnings_of(round_number, index)
+        trainer, verifier, attester = self._rewards(round_number, earned)
         amount = trainer + verifier + attester
         self._token.check_cap(transaction, amount)
         transaction.effects()
-        owner = found.participants[index].owner
+        owner = earned.owner
         self._claimed.add((round_number, index))
         transaction.emit(
             self.NAME,
@@ -81,7 +86,7 @@ class RewardDistributor(Contract):
     @external("uint256")
     def claim_treasury(self, transaction: Transaction, round_number: int) -> int:
         """Mint the treasury's share of a round; anyone may call, once."""
-        self._finalized(transaction, round_number)
+        self._require_finalized(transaction, round_number)
         transaction.require(round_number not in self._treasury_claimed, "TreasuryAlreadyClaimed", round_number)
         amount = treasury_reward(self.emission(round_number))
         self._token.check_cap(transaction, amount)
@@ -129,36 +134,28 @@ class RewardDistributor(Contract):
         trace = self._credits.get(member, [])
         return max((total for number, total in trace if number <= round_number), default=0)
 
-    def rewards_of(self, found: RoundRecord, index: int) -> tuple[int, int, int]:
-        """(trainer, verifier, attester) rewards of a participant; all 0 where its own update was malformed or harmful."""
-        participant, params = found.participants[index], self._rounds.constants
-        if participant.status in (UpdateStatus.MALFORMED, UpdateStatus.HARMFUL) or found.proposal is None:
+    def _rewards(self, round_number: int, earned: Earnings) -> tuple[int, int, int]:
+        """(trainer, verifier, attester) rewards; all 0 for an owner whose own update was malformed or harmful."""
+        if earned.status in (UpdateStatus.MALFORMED, UpdateStatus.HARMFUL):
             return 0, 0, 0
-        emitted = self.emission(found.number)
-        slots = found.slots(params)
-        position = found.position_of(index)
+        emitted = self.emission(round_number)
         trainer = trainer_reward(
             emitted,
-            weight=participant.weight,
-            sum_weight=found.sum_weight,
+            weight=earned.weight,
+            sum_weight=earned.sum_weight,
             weight_target=self._emission.weight_target,
-            is_sealed=found.is_sealed,
+            is_sealed=earned.is_sealed,
         )
         verifier = verifier_reward(
-            emitted,
-            correct=found.correct_fields(index, params),
-            participants=len(found.participants),
-            verifiers=found.verifiers(params),
+            emitted, correct=earned.correct, participants=earned.participants, verifiers=earned.verifiers
         )
-        is_right = position < slots and found.opens(position, found.proposal)
-        return trainer, verifier, attester_reward(emitted, attesters=slots) if is_right else 0
+        attester = attester_reward(emitted, attesters=earned.attesters) if earned.is_correct_attester else 0
+        return trainer, verifier, attester
 
-    def _finalized(self, transaction: Transaction, round_number: int) -> RoundRecord:
+    def _require_finalized(self, transaction: Transaction, round_number: int) -> None:
         self.emission(round_number)
-        found = self._rounds.record_at(round_number)
-        if found is None or found.phase is not Phase.FINALIZED:
-            transaction.revert("NotFinalized", round_number, self._rounds.phase_of(round_number)[0])
-        return found
+        phase, _ = self._rounds.phase_of(round_number)
+        transaction.require(phase == Phase.FINALIZED, "NotFinalized", round_number, phase)
 
     def _mint(self, transaction: Transaction, round_number: int, to: Address, amount: int) -> None:
         self._minted[round_number] = self._minted.get(round_number, 0) + amount

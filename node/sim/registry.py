@@ -189,7 +189,7 @@ class MemberRegistry(Contract):
         self._token.move(transaction, self.address, sender, paid)
 
     @external("address", "uint16", "uint8", "uint256", "address")
-    def slash(
+    def slash(  # noqa: PLR0917 - the contract's signature
         self, transaction: Transaction, member: Address, bps: int, fault: int, round_number: int, prover: Address
     ) -> int:
         """Take ``bps`` of a stake, rounded up; the RoundManager only."""
@@ -199,7 +199,7 @@ class MemberRegistry(Contract):
         transaction.effects()
         return self.take(transaction, member, bps, fault, round_number, prover)
 
-    def take(
+    def take(  # noqa: PLR0917 - the same arguments as `slash`
         self, transaction: Transaction, member: Address, bps: int, fault: int, round_number: int, prover: Address
     ) -> int:
         """Effect of `slash`: the amount taken. Own bond goes first, so a grant is no cushion."""

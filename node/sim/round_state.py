@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from incentives.scoring import TallyParams, Verdict, agrees, word_field
 from incentives.scoring import Tally as TallyResult
+from incentives.scoring import TallyParams, Verdict, agrees, word_field
 from node.protocol.commitments import attestation
 from node.protocol.phases import Counters
 from node.protocol.sortition import forward, inverse, verifiers_per_update
 from node.protocol.types import Address, Phase, RoundParams, UpdateStatus, VoidReason
+from node.sim.abi import ZERO_ADDRESS
 
 
 class Entry(IntEnum):
@@ -22,8 +23,19 @@ class Entry(IntEnum):
     SLASHED = 3
 
 
-COMMITMENT_BYTES = 26
-"""The contract stores the highest 208 bits of a commitment."""
+class Seal(IntEnum):
+    """Whether a round is scored on an unpublished slice; numbers equal the contract's."""
+
+    UNSEALED = 0
+    COMMITTED = 1
+    REVEALED = 2
+
+
+UPDATE_COMMITMENT_BYTES = 26
+"""The contract stores the highest 208 bits of a trainer's commitment …"""
+
+SCORE_COMMITMENT_BYTES = 31
+"""… and the highest 248 bits of a verifier's."""
 
 
 @dataclass(slots=True)
@@ -97,25 +109,11 @@ class RoundRecord:
         return self.phase in (Phase.FINALIZED, Phase.VOIDED)
 
     @property
-    def is_sealed(self) -> bool:
-        """Scored on an unpublished slice that was opened in time."""
-        return self.is_slice_revealed
-
-    @property
-    def is_slice_pending(self) -> bool:
-        """A slice was promised and not yet opened."""
-        return any(self.benchmark_commitment) and not self.is_slice_revealed
-
-    @property
-    def has_revealed(self) -> bool:
-        """The Reveal phase took place and is over, so an unopened update commitment is a fault."""
-        return self.phase > Phase.REVEAL and self.void_reason is not VoidReason.TOO_FEW_COMMITS
-
-    @property
-    def has_scored(self) -> bool:
-        """The ScoreReveal phase took place and is over, so a missing score is a fault."""
-        reasons = (VoidReason.TOO_FEW_COMMITS, VoidReason.TOO_FEW_REVEALS)
-        return self.phase > Phase.SCORE_REVEAL and self.void_reason not in reasons
+    def seal(self) -> Seal:
+        """Whether a slice was promised, and opened."""
+        if self.is_slice_revealed:
+            return Seal.REVEALED
+        return Seal.COMMITTED if any(self.benchmark_commitment) else Seal.UNSEALED
 
     @property
     def counters(self) -> Counters:
@@ -124,7 +122,7 @@ class RoundRecord:
             expected=self.expected,
             committed=len(self.commits),
             revealed=len(self.participants),
-            slice_pending=self.is_slice_pending,
+            slice_pending=self.seal is Seal.COMMITTED,
             seed_block=self.seed_block,
             score_commits=self.score_commits,
             score_reveals=self.score_reveals,
@@ -144,10 +142,18 @@ class RoundRecord:
         """Ring position of a participant."""
         return forward(self.seed, len(self.participants), index)
 
+    def index_at(self, position: int) -> int:
+        """Participant's index at a ring position, modulo n: the inverse of `position_of`."""
+        n = len(self.participants)
+        return inverse(self.seed, n, position % n)
+
     def at_position(self, position: int) -> Participant:
         """Participant at a ring position, modulo n."""
-        n = len(self.participants)
-        return self.participants[inverse(self.seed, n, position % n)]
+        return self.participants[self.index_at(position)]
+
+    def owner_of(self, index: int) -> Address:
+        """Owner of a participant; the zero address where there is none."""
+        return self.participants[index].owner if index < len(self.participants) else ZERO_ADDRESS
 
     def fields_on(self, index: int, params: RoundParams) -> list[int]:
         """The k fields about one update; 0 for a verifier that did not reveal."""

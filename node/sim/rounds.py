@@ -1,37 +1,45 @@
-"""Reference model of RoundManager, second half: what participants do in each phase, and proofs of fault."""
+"""Reference model of RoundManager, part 4: what participants do in each phase."""
 
 from __future__ import annotations
 
 from incentives.scoring import FIELD_BITS, FIELDS, tally
-from incentives.slashing import PENALTY_BPS
 from node.protocol.commitments import benchmark_commitment, score_commitment, update_commitment
-from node.protocol.types import Address, Fault, Phase, UpdateStatus
-from node.sim.abi import ZERO_ADDRESS, ZERO_BYTES32, Transaction, external
-from node.sim.round_base import RoundBase
-from node.sim.round_state import Attestation, Participant, Proposal, RoundRecord, UpdateCommit, tally_params
+from node.protocol.types import Phase, UpdateStatus
+from node.sim.abi import ZERO_BYTES32, Transaction, external
+from node.sim.round_faults import FAULT_OF
+from node.sim.round_phases import RoundPhases
+from node.sim.round_state import (
+    SCORE_COMMITMENT_BYTES,
+    UPDATE_COMMITMENT_BYTES,
+    Attestation,
+    Entry,
+    Participant,
+    Proposal,
+    RoundRecord,
+    Seal,
+    UpdateCommit,
+    tally_params,
+)
 
 MAX_SETTLED_PER_CALL = 16
 MAX_WORD = (1 << (FIELDS * FIELD_BITS)) - 1
-_FAULT_OF = {
-    UpdateStatus.UNAVAILABLE: Fault.UNAVAILABLE,
-    UpdateStatus.MALFORMED: Fault.MALFORMED,
-    UpdateStatus.HARMFUL: Fault.HARMFUL,
-}
 
 
-class RoundManager(RoundBase):
-    """The acts of trainers, stewards, verifiers, attesters and challengers."""
+class RoundManager(RoundPhases):
+    """The acts of trainers, stewards, verifiers and attesters."""
 
     @external("uint256", "bytes32")
     def commit_update(self, transaction: Transaction, round_number: int, commitment: bytes) -> None:
         """A trainer promises an update."""
         found = self.in_phase(transaction, round_number, Phase.COMMIT)
         sender = transaction.sender
-        transaction.require(commitment != ZERO_BYTES32, "EmptyCommitment")
-        transaction.require(self._registry.is_eligible(sender, found.opened_at), "NotEligible", sender)
-        transaction.require(sender not in found.commits, "AlreadyDone")
+        is_eligible = self._registry.is_eligible(sender, found.opened_at)
+        transaction.require(is_eligible, "NotEligible", sender, found.opened_at)
+        before = found.commits.get(sender)
+        if before is not None:
+            transaction.revert("WrongEntry", sender, int(before.entry), int(Entry.NONE))
         transaction.effects()
-        commit = UpdateCommit(len(found.commits) + 1, commitment)
+        commit = UpdateCommit(len(found.commits), commitment[:UPDATE_COMMITMENT_BYTES])
         found.commits[sender] = commit
         transaction.emit(
             self.NAME,
@@ -43,22 +51,22 @@ class RoundManager(RoundBase):
         )
 
     @external("uint256", "bytes32", "bytes32", "uint32", "bytes32")
-    def reveal_update(
+    def reveal_update(  # noqa: PLR0917 - the contract's signature
         self, transaction: Transaction, round_number: int, content_hash: bytes, cid: bytes, samples: int, salt: bytes
     ) -> None:
         """A trainer opens its commitment."""
         found = self.in_phase(transaction, round_number, Phase.REVEAL)
         sender = transaction.sender
         commit = found.commits.get(sender)
-        if commit is None:
-            transaction.revert("NothingCommitted", sender)
-        transaction.require(not commit.is_revealed, "AlreadyDone")
+        entry = Entry.NONE if commit is None else commit.entry
+        if commit is None or entry is not Entry.COMMITTED:
+            transaction.revert("WrongEntry", sender, int(entry), int(Entry.COMMITTED))
         opened = update_commitment(
             self.scope(round_number), sender, content_hash=content_hash, cid=cid, samples=samples, salt=salt
         )
-        transaction.require(opened == commit.commitment, "BadOpening")
+        _require_match(transaction, commit.commitment, opened)
         transaction.effects()
-        commit.is_revealed = True
+        commit.entry = Entry.REVEALED
         index = len(found.participants)
         found.participants.append(Participant(sender))
         transaction.emit(
@@ -80,11 +88,10 @@ class RoundManager(RoundBase):
         """The steward opens the benchmark slice it promised."""
         found = self.in_phase(transaction, round_number, Phase.REVEAL)
         sender = transaction.sender
-        transaction.require(any(found.benchmark_commitment), "NothingCommitted", sender)
-        transaction.require(sender == found.opener, "NotSteward", sender, found.opener)
-        transaction.require(not found.is_slice_revealed, "AlreadyDone")
+        transaction.require(found.seal is Seal.COMMITTED, "NoSealToReveal", int(found.seal), int(Seal.COMMITTED))
+        self._require_steward(transaction, round_number)
         opened = benchmark_commitment(self.scope(round_number), sender, content_hash=content_hash, cid=cid, salt=salt)
-        transaction.require(opened == found.benchmark_commitment, "BadOpening")
+        _require_match(transaction, found.benchmark_commitment, opened)
         transaction.effects()
         found.is_slice_revealed = True
         transaction.emit(
@@ -96,10 +103,10 @@ class RoundManager(RoundBase):
         """A ring member promises its score word."""
         found = self.in_phase(transaction, round_number, Phase.SCORE_COMMIT)
         participant = self._owned(transaction, found, index)
-        transaction.require(commitment != ZERO_BYTES32, "EmptyCommitment")
-        transaction.require(not participant.score_commitment, "AlreadyDone")
+        _require_entry(transaction, participant, Entry.NONE)
         transaction.effects()
-        participant.score_commitment = commitment
+        participant.entry = Entry.COMMITTED
+        participant.score_commitment = commitment[:SCORE_COMMITMENT_BYTES]
         found.score_commits += 1
         transaction.emit(
             self.NAME,
@@ -115,12 +122,12 @@ class RoundManager(RoundBase):
         """A ring member opens its score word."""
         found = self.in_phase(transaction, round_number, Phase.SCORE_REVEAL)
         participant = self._owned(transaction, found, index)
-        transaction.require(word <= MAX_WORD, "WordTooWide", word, MAX_WORD)
-        transaction.require(participant.score_commitment, "NothingCommitted", participant.owner)
-        transaction.require(participant.word is None, "AlreadyDone")
+        _require_entry(transaction, participant, Entry.COMMITTED)
         opened = score_commitment(self.scope(round_number), participant.owner, word=word, salt=salt)
-        transaction.require(opened == participant.score_commitment, "BadOpening")
+        _require_match(transaction, participant.score_commitment, opened)
+        transaction.require(word <= MAX_WORD, "WordTooWide", word, MAX_WORD)
         transaction.effects()
+        participant.entry = Entry.REVEALED
         participant.word = word
         found.score_reveals += 1
         transaction.emit(
@@ -130,17 +137,23 @@ class RoundManager(RoundBase):
     @external("uint256", "uint16[]")
     def settle(self, transaction: Transaction, round_number: int, indices: tuple[int, ...]) -> None:
         """Anyone: tally up to 16 updates; those already settled are passed over."""
+        too_many = len(indices) > MAX_SETTLED_PER_CALL
+        transaction.require(not too_many, "TooManyIndices", len(indices), MAX_SETTLED_PER_CALL)
         found = self.in_phase(transaction, round_number, Phase.SETTLE)
-        transaction.require(len(indices) <= MAX_SETTLED_PER_CALL, "TooMany", len(indices), MAX_SETTLED_PER_CALL)
+        n = len(found.participants)
         for index in indices:
-            self._participant(transaction, found, index)
+            transaction.require(index < n, "NoSuchIndex", index, n)
         transaction.effects()
-        for index in dict.fromkeys(indices):
-            if found.participants[index].status is UpdateStatus.PENDING:
-                self._settle_one(transaction, found, index)
+        settled = [found.participants[index] for index in indices if self._settle_one(transaction, found, index)]
+        for participant in settled:
+            fault = FAULT_OF.get(participant.status)
+            if fault is not None:
+                self.punish(transaction, found, participant.owner, fault)
 
-    def _settle_one(self, transaction: Transaction, found: RoundRecord, index: int) -> None:
+    def _settle_one(self, transaction: Transaction, found: RoundRecord, index: int) -> bool:
         participant = found.participants[index]
+        if participant.status is not UpdateStatus.PENDING:
+            return False
         result = tally(found.fields_on(index, self._params), tally_params(self._params))
         participant.status = UpdateStatus(result.verdict)
         participant.gain, participant.weight = result.gain, result.weight
@@ -158,20 +171,19 @@ class RoundManager(RoundBase):
             votes=result.votes,
             weight=result.weight,
         )
-        fault = _FAULT_OF.get(participant.status)
-        if fault is not None:
-            self._slash(transaction, found, participant.owner, fault, ZERO_ADDRESS)
+        return True
 
     @external("uint256", "uint8", "bytes32")
     def attest(self, transaction: Transaction, round_number: int, slot: int, attestation: bytes) -> None:
         """The owner of an attestation slot says, in its own key, which model it computed."""
         found = self.in_phase(transaction, round_number, Phase.ATTEST)
-        slots = found.slots(self._params)
-        transaction.require(slot < slots, "NoSuchSlot", slot, slots)
         sender = transaction.sender
-        transaction.require(found.at_position(slot).owner == sender, "NotOwner", sender)
-        transaction.require(attestation != ZERO_BYTES32, "EmptyCommitment")
-        transaction.require(slot not in found.attestations, "AlreadyDone")
+        owner = self.attester_at(found, slot)
+        transaction.require(sender == owner, "NotRingOwner", sender, owner)
+        transaction.require(attestation != ZERO_BYTES32, "ZeroAttestation")
+        before = found.attestations.get(slot)
+        if before is not None:
+            transaction.revert("AlreadyAttested", slot, before.value)
         transaction.effects()
         found.attestations[slot] = Attestation(sender, attestation)
         transaction.emit(self.NAME, "Attested", round=round_number, slot=slot, attester=sender, attestation=attestation)
@@ -185,7 +197,8 @@ class RoundManager(RoundBase):
         slots = found.slots(self._params)
         proposal = Proposal(secret, model_hash, cid)
         votes = sum(found.opens(slot, proposal) for slot in range(slots))
-        transaction.require(3 * votes > 2 * slots, "NoQuorum", votes, slots)
+        needed = slots * 2 // 3 + 1
+        transaction.require(votes >= needed, "NoQuorum", votes, needed)
         transaction.effects()
         found.proposal = proposal
         transaction.emit(
@@ -198,71 +211,20 @@ class RoundManager(RoundBase):
             cid=cid,
             votes=votes,
         )
-        self._enter(transaction, found, Phase.CHALLENGE)
-
-    @external("uint256", "address")
-    def slash_unrevealed_update(self, transaction: Transaction, round_number: int, trainer: Address) -> None:
-        """Proof of fault: an update was promised and never opened."""
-        found = self.record(transaction, round_number)
-        transaction.require(found.has_revealed, "WrongPhase", round_number, int(found.phase))
-        commit = found.commits.get(trainer)
-        if commit is None or commit.is_revealed:
-            transaction.revert("NoFault")
-        transaction.require(not commit.is_slashed, "AlreadyDone")
-        transaction.effects()
-        commit.is_slashed = True
-        self._slash(transaction, found, trainer, Fault.UPDATE_NOT_REVEALED, transaction.sender)
-
-    @external("uint256", "uint16")
-    def slash_absent_verifier(self, transaction: Transaction, round_number: int, index: int) -> None:
-        """Proof of fault: a ring member promised no scores."""
-        found, participant = self._accused(transaction, round_number, index)
-        transaction.require(not participant.score_commitment, "NoFault")
-        transaction.require(not participant.is_slashed, "AlreadyDone")
-        transaction.effects()
-        participant.is_slashed = True
-        self._slash(transaction, found, participant.owner, Fault.VERIFIER_ABSENT, transaction.sender)
-
-    @external("uint256", "uint16")
-    def slash_unrevealed_scores(self, transaction: Transaction, round_number: int, index: int) -> None:
-        """Proof of fault: a ring member promised scores and never opened them."""
-        found, participant = self._accused(transaction, round_number, index)
-        transaction.require(participant.score_commitment and participant.word is None, "NoFault")
-        transaction.require(not participant.is_slashed, "AlreadyDone")
-        transaction.effects()
-        participant.is_slashed = True
-        self._slash(transaction, found, participant.owner, Fault.SCORES_NOT_REVEALED, transaction.sender)
-
-    @external("uint256", "uint8")
-    def slash_wrong_attestation(self, transaction: Transaction, round_number: int, slot: int) -> None:
-        """Proof of fault: an attestation is not to the model that reached the quorum."""
-        found = self.record(transaction, round_number)
-        if found.proposal is None or found.phase not in (Phase.CHALLENGE, Phase.FINALIZED):
-            transaction.revert("WrongPhase", round_number, int(found.phase))
-        attestation = found.attestations.get(slot)
-        if attestation is None or found.opens(slot, found.proposal):
-            transaction.revert("NoFault")
-        transaction.require(not attestation.is_slashed, "AlreadyDone")
-        transaction.effects()
-        attestation.is_slashed = True
-        self._slash(transaction, found, attestation.attester, Fault.WRONG_ATTESTATION, transaction.sender)
-
-    def _participant(self, transaction: Transaction, found: RoundRecord, index: int) -> Participant:
-        n = len(found.participants)
-        transaction.require(index < n, "NoSuchIndex", index, n)
-        return found.participants[index]
+        self.enter(transaction, found, Phase.CHALLENGE)
 
     def _owned(self, transaction: Transaction, found: RoundRecord, index: int) -> Participant:
-        participant = self._participant(transaction, found, index)
-        transaction.require(participant.owner == transaction.sender, "NotOwner", transaction.sender)
-        return participant
+        owner = found.owner_of(index)
+        transaction.require(transaction.sender == owner, "NotRingOwner", transaction.sender, owner)
+        return found.participants[index]
 
-    def _accused(self, transaction: Transaction, round_number: int, index: int) -> tuple[RoundRecord, Participant]:
-        found = self.record(transaction, round_number)
-        transaction.require(found.has_scored, "WrongPhase", round_number, int(found.phase))
-        return found, self._participant(transaction, found, index)
 
-    def _slash(
-        self, transaction: Transaction, found: RoundRecord, member: Address, fault: Fault, prover: Address
-    ) -> None:
-        self._registry.take(transaction, member, PENALTY_BPS[fault], int(fault), found.number, prover)
+def _require_entry(transaction: Transaction, participant: Participant, expected: Entry) -> None:
+    actual = participant.entry
+    transaction.require(actual is expected, "WrongEntry", participant.owner, int(actual), int(expected))
+
+
+def _require_match(transaction: Transaction, committed: bytes, opened: bytes) -> None:
+    """Both sides are cut to the bits that the contract stores."""
+    cut = opened[: len(committed)]
+    transaction.require(cut == committed, "CommitmentMismatch", committed.ljust(32, b"\0"), cut.ljust(32, b"\0"))

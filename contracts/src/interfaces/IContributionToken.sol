@@ -23,13 +23,8 @@ interface IContributionToken is IERC20 {
     function cap() external view returns (uint256);
 
     /// @notice Creates `amount` for `to`. Only the minters; reverts above the cap.
-    function mint(
-        address to,
-        uint256 amount
-    ) external;
+    function mint(address to, uint256 amount) external;
 
     /// @notice Destroys `amount` of the caller's own tokens.
-    function burn(
-        uint256 amount
-    ) external;
+    function burn(uint256 amount) external;
 }

@@ -105,28 +105,19 @@ interface IMemberRegistry {
     /// @param peerId The caller's libp2p peer id, at most MAX_PEER_ID_BYTES.
     /// @param encryptionKey The caller's X25519 public key.
     /// @return application Its number, from 1.
-    function applyToJoin(
-        bytes32 requestHash,
-        bytes32 requestCid,
-        bytes calldata peerId,
-        bytes32 encryptionKey
-    ) external returns (uint256 application);
+    function applyToJoin(bytes32 requestHash, bytes32 requestCid, bytes calldata peerId, bytes32 encryptionKey)
+        external
+        returns (uint256 application);
 
     /// @notice Gives a committee seat's verdict, once per application.
     /// @dev Effects: with the approval that reaches the threshold the applicant is Active with the grant as its stake; with
     /// the refusal that puts the threshold out of reach it is None again. Requirements: the caller holds a seat; the
     /// application is open.
-    function review(
-        uint256 application,
-        bool approve,
-        bytes32 reasonHash
-    ) external;
+    function review(uint256 application, bool approve, bytes32 reasonHash) external;
 
     /// @notice Adds to the caller's stake from its own tokens (needs an allowance).
     /// @dev Requirements: the caller is Active. Where this lifts the stake to the bond, eligibility starts anew.
-    function bond(
-        uint96 amount
-    ) external;
+    function bond(uint96 amount) external;
 
     /// @notice Starts to leave. From here the caller cannot commit updates; its running duties and penalties go on.
     /// @dev Requirements: the caller is Active.
@@ -140,41 +131,27 @@ interface IMemberRegistry {
     /// @notice Takes a penalty. With a `prover` half of it (rounded down) is its bounty; the rest burns.
     /// @dev A member's own tokens go first, then its grant: so a penalty costs even those whose grant will burn anyway. An
     /// account without stake loses 0.
-    function slash(
-        address member,
-        uint16 bps,
-        uint8 fault,
-        uint256 round,
-        address prover
-    ) external returns (uint256 amount);
+    function slash(address member, uint16 bps, uint8 fault, uint256 round, address prover)
+        external
+        returns (uint256 amount);
 
     /// @notice Whether `member` may commit to a round opened at `openedAt`: Active, bonded, and both since before.
-    function isEligible(
-        address member,
-        uint256 openedAt
-    ) external view returns (bool);
+    function isEligible(address member, uint256 openedAt) external view returns (bool);
     /// @notice Members that are Active and bonded now.
     function eligibleCount() external view returns (uint16);
     /// @notice Stake of `member`, its grant included.
-    function stakeOf(
-        address member
-    ) external view returns (uint256);
+    function stakeOf(address member) external view returns (uint256);
     /// @notice Part of the stake that is what penalties left of the grant; burns on exit.
-    function unvestedOf(
-        address member
-    ) external view returns (uint256);
+    function unvestedOf(address member) external view returns (uint256);
     /// @notice Standing of `member`.
-    function statusOf(
-        address member
-    ) external view returns (Status);
+    function statusOf(address member) external view returns (Status);
     /// @notice When the stake of an Exiting member is free; 0 for anybody else.
-    function exitAtOf(
-        address member
-    ) external view returns (uint256);
+    function exitAtOf(address member) external view returns (uint256);
     /// @notice State and votes of an application.
-    function applicationOf(
-        uint256 application
-    ) external view returns (address applicant, ApplicationState state, uint8 approvals, uint8 refusals);
+    function applicationOf(uint256 application)
+        external
+        view
+        returns (address applicant, ApplicationState state, uint8 approvals, uint8 refusals);
     /// @notice Number of applications so far.
     function applicationCount() external view returns (uint256);
     /// @notice Sum of all stakes: what the registry holds for members. Tokens sent here by mistake do not count.
@@ -182,9 +159,7 @@ interface IMemberRegistry {
     /// @notice Number of committee seats.
     function seatCount() external view returns (uint8);
     /// @notice Holder of a seat, from 0. The steward of round r is the holder of seat r mod seatCount.
-    function seatHolder(
-        uint256 seat
-    ) external view returns (address);
+    function seatHolder(uint256 seat) external view returns (address);
     /// @notice Approvals that admit.
     function threshold() external view returns (uint8);
     /// @notice Least stake of an eligible member.

@@ -44,44 +44,27 @@ interface IRewardDistributor {
     /// @dev Effects: marks (round, index), credits the owner, mints to it. Requirements: the round is Finalized; not yet
     /// claimed. An owner whose own update was Malformed or Harmful forfeits all of it; its claim pays 0.
     /// @return amount What was minted.
-    function claim(
-        uint256 round,
-        uint16 index
-    ) external returns (uint256 amount);
+    function claim(uint256 round, uint16 index) external returns (uint256 amount);
 
     /// @notice Mints the treasury's share of `round`, once.
-    function claimTreasury(
-        uint256 round
-    ) external returns (uint256 amount);
+    function claimTreasury(uint256 round) external returns (uint256 amount);
 
     /// @notice Most that `round` can mint: E₀ >> ((round − 1) / halving).
-    function emission(
-        uint256 round
-    ) external view returns (uint256);
+    function emission(uint256 round) external view returns (uint256);
 
     /// @notice What `round` has minted so far, the treasury's share included.
-    function mintedIn(
-        uint256 round
-    ) external view returns (uint256);
+    function mintedIn(uint256 round) external view returns (uint256);
 
     /// @notice Whether (round, index) was claimed.
-    function isClaimed(
-        uint256 round,
-        uint16 index
-    ) external view returns (bool);
+    function isClaimed(uint256 round, uint16 index) external view returns (bool);
 
     /// @notice Whether the treasury's share of `round` was claimed.
-    function isTreasuryClaimed(
-        uint256 round
-    ) external view returns (bool);
+    function isTreasuryClaimed(uint256 round) external view returns (bool);
 
     /// Soul-bound credit of `member` from rounds up to `round` (claimed so far).
     /// @notice Sum of `member`'s rewards, never lowered by a transfer or a penalty.
     /// @dev Credits only append: a claim for an older round, after one for a later round, counts from the later round on.
-    function creditAt(
-        address member,
-        uint256 round
-    ) external view returns (uint256);
+    function creditAt(address member, uint256 round) external view returns (uint256);
 
     /// @notice Emission of the first rounds, E₀.
     function initialEmission() external view returns (uint256);

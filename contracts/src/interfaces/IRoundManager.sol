@@ -245,115 +245,62 @@ interface IRoundManager {
     /// @dev Requirements: the last round ended. Until `openWindow` seconds after that, the caller is the steward (holder of
     /// committee seat `round mod seats`) and commits to a slice; later anyone may open, with commitment 0.
     /// @param benchmarkCommitment CommitHash.benchmark of the unpublished slice, or 0.
-    function openRound(
-        bytes32 benchmarkCommitment
-    ) external returns (uint256 round);
+    function openRound(bytes32 benchmarkCommitment) external returns (uint256 round);
     /// @notice Commits to an update, once per member and round.
     /// @dev Requirements: Commit phase, before its deadline; the caller was eligible when the round opened and still is.
     /// @param commitment CommitHash.update.
-    function commitUpdate(
-        uint256 round,
-        bytes32 commitment
-    ) external;
+    function commitUpdate(uint256 round, bytes32 commitment) external;
     /// @notice Opens the caller's commitment and takes the next place in the order of reveal.
     /// @dev Requirements: Reveal phase, before its deadline; the arguments open what the caller committed.
-    function revealUpdate(
-        uint256 round,
-        bytes32 contentHash,
-        bytes32 cid,
-        uint32 samples,
-        bytes32 salt
-    ) external;
+    function revealUpdate(uint256 round, bytes32 contentHash, bytes32 cid, uint32 samples, bytes32 salt) external;
     /// @notice Opens the steward's commitment. Not opened before Reveal ends, the round is unsealed.
     /// @dev Requirements: Reveal phase, before its deadline; the caller is the steward; the arguments open the commitment.
-    function revealBenchmark(
-        uint256 round,
-        bytes32 contentHash,
-        bytes32 cid,
-        bytes32 salt
-    ) external;
+    function revealBenchmark(uint256 round, bytes32 contentHash, bytes32 cid, bytes32 salt) external;
     /// @notice Commits to a score word, once per ring member.
     /// @dev Requirements: ScoreCommit phase, before its deadline; the caller revealed update `index`.
     /// @param commitment CommitHash.scores.
-    function commitScores(
-        uint256 round,
-        uint16 index,
-        bytes32 commitment
-    ) external;
+    function commitScores(uint256 round, uint16 index, bytes32 commitment) external;
     /// @notice Opens the caller's score word.
     /// @dev Requirements: ScoreReveal phase, before its deadline; the caller owns `index`; the arguments open its commitment.
-    function revealScores(
-        uint256 round,
-        uint16 index,
-        uint256 word,
-        bytes32 salt
-    ) external;
+    function revealScores(uint256 round, uint16 index, uint256 word, bytes32 salt) external;
     /// @notice Settles up to MAX_SETTLE updates by their verifiers' words, and slashes the owners of those found Unavailable,
     /// Malformed or Harmful. Anyone; an index that is settled already is left as it is, so two callers do no harm.
     /// @dev Requirements: Settle phase, before its deadline; each index is on the ring.
-    function settle(
-        uint256 round,
-        uint16[] calldata indices
-    ) external;
+    function settle(uint256 round, uint16[] calldata indices) external;
     /// @notice Publishes the caller's attestation of the aggregate, once.
     /// @dev Requirements: Attest phase, before its deadline; the caller sits at ring position `slot`, below
     /// min(n, maxAttesters).
     /// @param attestation CommitHash.attestation; not zero.
-    function attest(
-        uint256 round,
-        uint8 slot,
-        bytes32 attestation
-    ) external;
+    function attest(uint256 round, uint8 slot, bytes32 attestation) external;
     /// @notice Opens all attestations at once. Anyone who holds the model can.
     /// @dev Requirements: Attest phase, before its deadline; more than 2/3 of all min(n, maxAttesters) slots, not of those
     /// who turned up, attested exactly this. Effects: the model is the round's; its
     /// Challenge phase begins.
     /// @param secret D, which only somebody who holds the aggregated weights can compute.
-    function proposeAggregate(
-        uint256 round,
-        bytes32 secret,
-        bytes32 modelHash,
-        bytes32 cid
-    ) external;
+    function proposeAggregate(uint256 round, bytes32 secret, bytes32 modelHash, bytes32 cid) external;
     /// @notice Moves a round on once its deadline passed or every expected act has happened. Anyone, O(1).
     /// @dev In Seed: once the seed block is mined; where its hash is gone (256 blocks), pins a new one instead.
-    function advance(
-        uint256 round
-    ) external;
+    function advance(uint256 round) external;
 
     /// @notice Proves that `trainer` committed and did not reveal. Half of the penalty goes to the caller.
     /// @dev Requirements: the round's Reveal phase is over (a round voided before it has none); not yet slashed for it.
-    function slashUnrevealedUpdate(
-        uint256 round,
-        address trainer
-    ) external;
+    function slashUnrevealedUpdate(uint256 round, address trainer) external;
     /// @notice Proves that the owner of `index` did not commit scores.
     /// @dev Requirements: the round's ScoreReveal phase is over; not yet slashed for it.
-    function slashAbsentVerifier(
-        uint256 round,
-        uint16 index
-    ) external;
+    function slashAbsentVerifier(uint256 round, uint16 index) external;
     /// @notice Proves that the owner of `index` committed scores and did not reveal them.
     /// @dev Requirements: the round's ScoreReveal phase is over; not yet slashed for it.
-    function slashUnrevealedScores(
-        uint256 round,
-        uint16 index
-    ) external;
+    function slashUnrevealedScores(uint256 round, uint16 index) external;
     /// @notice Proves that the attestation of `slot` opens to something else than the round's model.
     /// @dev Requirements: Challenge or Finalized; the slot attested; not yet slashed for it.
-    function slashWrongAttestation(
-        uint256 round,
-        uint8 slot
-    ) external;
+    function slashWrongAttestation(uint256 round, uint8 slot) external;
 
     // --- views --------------------------------------------------------------------------------------------------------
 
     /// @notice Number of the latest round; 0 before the first.
     function currentRound() external view returns (uint256);
     /// @notice Phase of a round as stored, and its deadline (see PhaseChanged). A deadline may have passed already.
-    function phaseOf(
-        uint256 round
-    ) external view returns (Phase phase, uint40 deadline);
+    function phaseOf(uint256 round) external view returns (Phase phase, uint40 deadline);
     /// @notice The model that the next round starts from, and the round that made it (0: genesis).
     function latestModel() external view returns (bytes32 modelHash, bytes32 cid, uint256 round);
     /// @notice The constants of this deployment.
@@ -365,55 +312,38 @@ interface IRoundManager {
     function registry() external view returns (IMemberRegistry);
 
     /// @notice State of a round.
-    function roundOf(
-        uint256 round
-    ) external view returns (Round memory);
+    function roundOf(uint256 round) external view returns (Round memory);
 
     /// @notice A trainer's entry and the highest 208 bits of its commitment; `index` is meaningful once Revealed, `sequence` once Committed.
-    function trainerOf(
-        uint256 round,
-        address trainer
-    ) external view returns (Entry entry, uint16 sequence, uint16 index, bytes32 commitment);
+    function trainerOf(uint256 round, address trainer)
+        external
+        view
+        returns (Entry entry, uint16 sequence, uint16 index, bytes32 commitment);
 
     /// @notice Owner of ring member `index`; zero where there is none.
-    function ownerOf(
-        uint256 round,
-        uint256 index
-    ) external view returns (address);
+    function ownerOf(uint256 round, uint256 index) external view returns (address);
 
     /// @notice The score entry of ring member `index`, and its word once Revealed.
-    function scoresOf(
-        uint256 round,
-        uint256 index
-    ) external view returns (Entry entry, uint256 word);
+    function scoresOf(uint256 round, uint256 index) external view returns (Entry entry, uint256 word);
 
     /// @notice Ring position of `index`. Reverts before the seed is drawn or where the index is not on the ring.
-    function positionOf(
-        uint256 round,
-        uint256 index
-    ) external view returns (uint256 position);
+    function positionOf(uint256 round, uint256 index) external view returns (uint256 position);
 
     /// @notice Index at ring `position`, the inverse of `positionOf`.
-    function indexAt(
-        uint256 round,
-        uint256 position
-    ) external view returns (uint256 index);
+    function indexAt(uint256 round, uint256 position) external view returns (uint256 index);
 
     /// @notice Verdict on the update of ring member `index`.
-    function resultOf(
-        uint256 round,
-        uint256 index
-    ) external view returns (UpdateStatus status, int32 gain, uint32 weight);
+    function resultOf(uint256 round, uint256 index)
+        external
+        view
+        returns (UpdateStatus status, int32 gain, uint32 weight);
 
     /// @notice What a slot attested (0: nothing), and whether it opened to the round's model.
-    function attestationOf(
-        uint256 round,
-        uint8 slot
-    ) external view returns (address attester, bytes32 attestation, bool isCorrect);
+    function attestationOf(uint256 round, uint8 slot)
+        external
+        view
+        returns (address attester, bytes32 attestation, bool isCorrect);
 
     /// @notice All that the pay of ring member `index` depends on. Reverts before the seed is drawn.
-    function earningsOf(
-        uint256 round,
-        uint256 index
-    ) external view returns (Earnings memory);
+    function earningsOf(uint256 round, uint256 index) external view returns (Earnings memory);
 }

@@ -38,35 +38,26 @@ library CommitHash {
     }
 
     /// @notice What `commitScores` takes.
-    function scores(
-        uint256 chainId,
-        address roundManager,
-        uint256 round,
-        address verifier,
-        uint256 word,
-        bytes32 salt
-    ) internal pure returns (bytes32) {
+    function scores(uint256 chainId, address roundManager, uint256 round, address verifier, uint256 word, bytes32 salt)
+        internal
+        pure
+        returns (bytes32)
+    {
         return keccak256(abi.encode(chainId, roundManager, round, verifier, word, salt));
     }
 
     /// @notice Key of a round's ring.
-    function seed(
-        bytes32 blockHash,
-        uint256 round,
-        address roundManager
-    ) internal pure returns (bytes32) {
+    function seed(bytes32 blockHash, uint256 round, address roundManager) internal pure returns (bytes32) {
         return keccak256(abi.encode(blockHash, round, roundManager));
     }
 
     /// @notice What `attest` takes: keyed by the attester, so nobody can copy it, and by a secret that only somebody who
     /// holds the aggregated weights can compute, so nobody can guess it. One reveal of the secret opens all of them.
-    function attestation(
-        uint256 round,
-        address attester,
-        bytes32 secret,
-        bytes32 modelHash,
-        bytes32 cid
-    ) internal pure returns (bytes32) {
+    function attestation(uint256 round, address attester, bytes32 secret, bytes32 modelHash, bytes32 cid)
+        internal
+        pure
+        returns (bytes32)
+    {
         return keccak256(abi.encode(round, attester, secret, modelHash, cid));
     }
 }

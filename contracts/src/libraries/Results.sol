@@ -13,14 +13,12 @@ library Results {
     uint256 private constant GAIN_SHIFT = 8;
 
     /// @notice Verdict at `position`; Pending and 0 where none was written.
-    function read(
-        mapping(uint256 chunk => uint256 lanes) storage results,
-        uint256 position
-    ) internal view returns (IRoundManager.UpdateStatus status, int256 gain) {
-        uint256 lane = results[position / LANES] >> ((position % LANES) * LANE_BITS);
-        // Both casts cut the lane's own bits out of the slot.
-        status = IRoundManager.UpdateStatus(uint8(lane));
-        gain = int24(uint24(lane >> GAIN_SHIFT));
+    function read(mapping(uint256 chunk => uint256 lanes) storage results, uint256 position)
+        internal
+        view
+        returns (IRoundManager.UpdateStatus status, int256 gain)
+    {
+        return unpack(results[chunkOf(position)], position);
     }
 
     /// @notice Writes the verdict at a position that has none yet.
@@ -32,6 +30,35 @@ library Results {
     ) internal {
         // A settled gain has 20 bits, so int24 keeps its value.
         uint256 lane = (uint256(uint24(int24(gain))) << GAIN_SHIFT) | uint256(uint8(status));
-        results[position / LANES] |= lane << ((position % LANES) * LANE_BITS);
+        results[chunkOf(position)] |= lane << _shiftOf(position);
+    }
+
+    /// @notice The slot that holds `position`.
+    function chunkOf(uint256 position) internal pure returns (uint256) {
+        return position / LANES;
+    }
+
+    /// @notice Whether `position` is the first of its slot.
+    function isFirstOfChunk(uint256 position) internal pure returns (bool) {
+        return position % LANES == 0;
+    }
+
+    /// @notice Verdict at `position`, out of the slot that holds it.
+    function unpack(uint256 lanes, uint256 position)
+        internal
+        pure
+        returns (IRoundManager.UpdateStatus status, int256 gain)
+    {
+        uint256 lane = lanes >> _shiftOf(position);
+        // The casts cut the lane's two parts out of the slot; only `write` writes, so the status is one.
+        status = IRoundManager.UpdateStatus(uint8(lane));
+        gain = int24(uint24(lane >> GAIN_SHIFT));
+    }
+
+    function _shiftOf(uint256 position) private pure returns (uint256) {
+        // Unchecked: at most 7 · 32.
+        unchecked {
+            return (position % LANES) * LANE_BITS;
+        }
     }
 }

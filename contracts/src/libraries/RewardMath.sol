@@ -17,11 +17,7 @@ library RewardMath {
     uint256 private constant TREASURY_PERCENT = 5;
 
     /// @notice Emission of `round`: `initial`, halved every `halving` rounds; rounds count from 1.
-    function emissionDown(
-        uint256 initial,
-        uint256 halving,
-        uint256 round
-    ) internal pure returns (uint256) {
+    function emissionDown(uint256 initial, uint256 halving, uint256 round) internal pure returns (uint256) {
         return initial >> ((round - 1) / halving);
     }
 
@@ -29,25 +25,22 @@ library RewardMath {
     /// @param weight Of this update, ppm.
     /// @param sumWeight Of all accepted updates of the round, ppm.
     /// @param wTarget Weight that a round must reach to pay its whole pool: a lone self-dealer gets its fraction only.
-    function trainerDown(
-        uint256 emission,
-        bool isSealed,
-        uint256 weight,
-        uint256 sumWeight,
-        uint256 wTarget
-    ) internal pure returns (uint256) {
+    function trainerDown(uint256 emission, bool isSealed, uint256 weight, uint256 sumWeight, uint256 wTarget)
+        internal
+        pure
+        returns (uint256)
+    {
         uint256 pool = emission * TRAINERS_PERCENT / PERCENT;
         if (!isSealed) pool /= 2;
         return pool * weight / Math.max(sumWeight, wTarget);
     }
 
     /// @notice Reward for `correct` fields at a fixed price each: the pool over all n·k assigned fields.
-    function verifierDown(
-        uint256 emission,
-        uint256 participants,
-        uint256 verifiers,
-        uint256 correct
-    ) internal pure returns (uint256) {
+    function verifierDown(uint256 emission, uint256 participants, uint256 verifiers, uint256 correct)
+        internal
+        pure
+        returns (uint256)
+    {
         // Dividing first is meant: every field has the same price, whoever wrote it.
         // slither-disable-next-line divide-before-multiply
         uint256 price = emission * VERIFIERS_PERCENT / PERCENT / (participants * verifiers);
@@ -55,17 +48,12 @@ library RewardMath {
     }
 
     /// @notice Reward of an attester whose attestation opened to the finalised model.
-    function attesterDown(
-        uint256 emission,
-        uint256 attesters
-    ) internal pure returns (uint256) {
+    function attesterDown(uint256 emission, uint256 attesters) internal pure returns (uint256) {
         return emission * ATTESTERS_PERCENT / PERCENT / attesters;
     }
 
     /// @notice Share of the treasury.
-    function treasuryDown(
-        uint256 emission
-    ) internal pure returns (uint256) {
+    function treasuryDown(uint256 emission) internal pure returns (uint256) {
         return emission * TREASURY_PERCENT / PERCENT;
     }
 }

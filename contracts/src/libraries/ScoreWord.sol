@@ -30,32 +30,36 @@ library ScoreWord {
     int256 private constant GAIN_OFFSET = 1 << 19;
 
     /// @notice Refuses a word with bits outside its fields.
-    function requireValid(
-        uint256 word
-    ) internal pure {
+    function requireValid(uint256 word) internal pure {
         if (word >> WORD_BITS != 0) revert WordTooWide(word, (1 << WORD_BITS) - 1);
     }
 
     /// @notice Field `j` of `word`, j in 0 … 6.
-    function field(
-        uint256 word,
-        uint256 j
-    ) internal pure returns (uint256) {
-        return (word >> (j * FIELD_BITS)) & FIELD_MASK;
+    function field(uint256 word, uint256 j) internal pure returns (uint256) {
+        // Unchecked: j is at most 6.
+        unchecked {
+            return (word >> (j * FIELD_BITS)) & FIELD_MASK;
+        }
     }
 
     /// @notice Whether a field is a gain.
-    function isGain(
-        uint256 value
-    ) internal pure returns (bool) {
+    function isGain(uint256 value) internal pure returns (bool) {
         return value >= FIRST_GAIN;
     }
 
     /// @notice The gain in ppm that a field says; only meaningful where `isGain`.
-    function gainOf(
-        uint256 value
-    ) internal pure returns (int256) {
-        // A field has 20 bits: the cast cannot change its value.
-        return int256(value) - GAIN_OFFSET;
+    function gainOf(uint256 value) internal pure returns (int256) {
+        // Unchecked, and cast: a field has 20 bits.
+        unchecked {
+            return int256(value) - GAIN_OFFSET;
+        }
+    }
+
+    /// @notice The field that says `gain`: the inverse of `gainOf`.
+    function fieldOf(int256 gain) internal pure returns (uint256) {
+        // Unchecked, and cast: a gain came out of a field, so the sum is one again.
+        unchecked {
+            return uint256(gain + GAIN_OFFSET);
+        }
     }
 }

@@ -28,11 +28,11 @@ library Tally {
     /// @notice Verdict over the first `k` of `fields`.
     /// @param fields Field of each assigned verifier; 0 for one that did not reveal. Reordered in place.
     /// @param k Assigned verifiers, 1 … 7.
-    function settle(
-        uint256[SCORE_FIELDS] memory fields,
-        uint256 k,
-        Bounds memory bounds
-    ) internal pure returns (Verdict memory verdict) {
+    function settle(uint256[SCORE_FIELDS] memory fields, uint256 k, Bounds memory bounds)
+        internal
+        pure
+        returns (Verdict memory verdict)
+    {
         uint256 need = k / 2 + 1;
         (uint256 gains, uint256 unavailable, uint256 malformed) = _sort(fields, k);
         if (malformed >= need) {
@@ -48,11 +48,10 @@ library Tally {
         verdict.status = IRoundManager.UpdateStatus.Unscored;
         if (gains == 0) return verdict;
 
-        int256 gain = ScoreWord.gainOf(fields[(gains - 1) / 2]);
+        uint256 median = fields[(gains - 1) / 2];
+        int256 gain = ScoreWord.gainOf(median);
         verdict.gain = gain;
-        for (uint256 i = 0; i < gains; ++i) {
-            if (_agree(ScoreWord.gainOf(fields[i]), gain, bounds.tau)) ++verdict.votes;
-        }
+        verdict.votes = _votes(fields, gains, median, bounds.tau);
         if (verdict.votes < need) return verdict;
         if (gain >= bounds.deltaMin) {
             verdict.status = IRoundManager.UpdateStatus.Accepted;
@@ -66,16 +65,15 @@ library Tally {
 
     /// @notice Whether one verifier's field says what the ring settled: such a field is paid.
     /// @dev Nothing equals Unscored or Pending.
-    function isCorrect(
-        uint256 value,
-        IRoundManager.UpdateStatus status,
-        int256 gain,
-        uint256 tau
-    ) internal pure returns (bool) {
+    function isCorrect(uint256 value, IRoundManager.UpdateStatus status, int256 gain, uint256 tau)
+        internal
+        pure
+        returns (bool)
+    {
         if (
             status == IRoundManager.UpdateStatus.Accepted || status == IRoundManager.UpdateStatus.Rejected
                 || status == IRoundManager.UpdateStatus.Harmful
-        ) return ScoreWord.isGain(value) && _agree(ScoreWord.gainOf(value), gain, tau);
+        ) return ScoreWord.isGain(value) && _distance(value, ScoreWord.fieldOf(gain)) <= tau;
         if (status == IRoundManager.UpdateStatus.Unavailable) return value == ScoreWord.UNAVAILABLE;
         if (status == IRoundManager.UpdateStatus.Malformed) return value == ScoreWord.MALFORMED;
         return false;
@@ -83,40 +81,55 @@ library Tally {
 
     /// @notice Weight of an accepted update: its gain, at most `cap`.
     /// @dev An accepted gain is at least deltaMin ≥ 1, so the cast keeps its value.
-    function weightOf(
-        int256 gain,
-        int256 cap
-    ) internal pure returns (uint256) {
+    function weightOf(int256 gain, int256 cap) internal pure returns (uint256) {
         return uint256(gain < cap ? gain : cap);
     }
 
     /// @dev Moves the gains to the front, ascending (insertion sort: at most 7), and counts the sentinels.
-    function _sort(
-        uint256[SCORE_FIELDS] memory fields,
-        uint256 k
-    ) private pure returns (uint256 gains, uint256 unavailable, uint256 malformed) {
-        for (uint256 j = 0; j < k; ++j) {
-            uint256 value = fields[j];
-            if (ScoreWord.isGain(value)) {
-                uint256 i = gains++;
-                for (; i > 0 && fields[i - 1] > value; --i) {
-                    fields[i] = fields[i - 1];
+    function _sort(uint256[SCORE_FIELDS] memory fields, uint256 k)
+        private
+        pure
+        returns (uint256 gains, uint256 unavailable, uint256 malformed)
+    {
+        // Unchecked: every counter ends at k ≤ 7.
+        unchecked {
+            for (uint256 j = 0; j < k; ++j) {
+                uint256 value = fields[j];
+                if (ScoreWord.isGain(value)) {
+                    uint256 i = gains++;
+                    for (; i > 0; --i) {
+                        uint256 below = fields[i - 1];
+                        if (below <= value) break;
+                        fields[i] = below;
+                    }
+                    fields[i] = value;
+                } else if (value == ScoreWord.MALFORMED) {
+                    ++malformed;
+                } else if (value == ScoreWord.UNAVAILABLE) {
+                    ++unavailable;
                 }
-                fields[i] = value;
-            } else if (value == ScoreWord.MALFORMED) {
-                ++malformed;
-            } else if (value == ScoreWord.UNAVAILABLE) {
-                ++unavailable;
             }
         }
     }
 
-    function _agree(
-        int256 a,
-        int256 b,
-        uint256 tau
-    ) private pure returns (bool) {
-        // Both lie within 20 bits, so the difference is exact and its absolute value fits.
-        return uint256(a > b ? a - b : b - a) <= tau;
+    /// @dev How many of the first `gains` fields lie within `tau` of the median.
+    function _votes(uint256[SCORE_FIELDS] memory fields, uint256 gains, uint256 median, uint256 tau)
+        private
+        pure
+        returns (uint256 votes)
+    {
+        // Unchecked: both counters end at gains ≤ 7.
+        unchecked {
+            for (uint256 i = 0; i < gains; ++i) {
+                if (_distance(fields[i], median) <= tau) ++votes;
+            }
+        }
+    }
+
+    function _distance(uint256 a, uint256 b) private pure returns (uint256) {
+        // Unchecked: the smaller is taken from the larger.
+        unchecked {
+            return a > b ? a - b : b - a;
+        }
     }
 }

@@ -2,6 +2,7 @@
 pragma solidity 0.8.34;
 
 import {IRoundManager} from "../interfaces/IRoundManager.sol";
+import {ScoreSlots} from "../libraries/ScoreSlots.sol";
 import {RoundState} from "./RoundState.sol";
 
 /// @title RoundFaults
@@ -28,10 +29,7 @@ abstract contract RoundFaults is RoundState {
     // --- proofs -------------------------------------------------------------------------------------------------------
 
     /// @inheritdoc IRoundManager
-    function slashUnrevealedUpdate(
-        uint256 round,
-        address trainer
-    ) external override {
+    function slashUnrevealedUpdate(uint256 round, address trainer) external override {
         Round storage r = _rounds[round];
         if (r.phase < Phase.Seed || r.voidReason == VoidReason.TooFewCommits) {
             revert FaultNotProvable(r.phase, r.voidReason);
@@ -43,26 +41,17 @@ abstract contract RoundFaults is RoundState {
     }
 
     /// @inheritdoc IRoundManager
-    function slashAbsentVerifier(
-        uint256 round,
-        uint16 index
-    ) external override {
+    function slashAbsentVerifier(uint256 round, uint16 index) external override {
         _slashVerifier(round, index, Entry.None, VERIFIER_ABSENT_BPS, VERIFIER_ABSENT);
     }
 
     /// @inheritdoc IRoundManager
-    function slashUnrevealedScores(
-        uint256 round,
-        uint16 index
-    ) external override {
+    function slashUnrevealedScores(uint256 round, uint16 index) external override {
         _slashVerifier(round, index, Entry.Committed, SCORES_NOT_REVEALED_BPS, SCORES_NOT_REVEALED);
     }
 
     /// @inheritdoc IRoundManager
-    function slashWrongAttestation(
-        uint256 round,
-        uint8 slot
-    ) external override {
+    function slashWrongAttestation(uint256 round, uint8 slot) external override {
         Round storage r = _rounds[round];
         if (r.phase != Phase.Challenge && r.phase != Phase.Finalized) {
             revert FaultNotProvable(r.phase, r.voidReason);
@@ -79,13 +68,7 @@ abstract contract RoundFaults is RoundState {
     // --- helpers ------------------------------------------------------------------------------------------------------
 
     /// @dev Slashes the owner of `index` if its score entry stands at `fault`. An entry ends in Slashed, so once only.
-    function _slashVerifier(
-        uint256 round,
-        uint16 index,
-        Entry fault,
-        uint16 bps,
-        uint8 code
-    ) private {
+    function _slashVerifier(uint256 round, uint16 index, Entry fault, uint16 bps, uint8 code) private {
         Round storage r = _rounds[round];
         // Only a round that drew its ring passes ScoreReveal: one voided before has another reason.
         if (
@@ -94,34 +77,24 @@ abstract contract RoundFaults is RoundState {
         ) revert FaultNotProvable(r.phase, r.voidReason);
         if (index >= r.reveals) revert NoSuchIndex(index, r.reveals);
         address verifier = _owners[round][index];
-        Scores storage s = _scores[round][index];
-        if (s.entry != fault) revert WrongEntry(verifier, s.entry, fault);
-        s.entry = Entry.Slashed;
+        Entry entry = _scores[round][index].entryOf();
+        if (entry != fault) revert WrongEntry(verifier, entry, fault);
+        _scores[round][index] = ScoreSlots.pack(Entry.Slashed, 0);
         _slash(verifier, bps, code, round, msg.sender);
     }
 
-    /// @dev Penalty for a verdict; nothing for the others.
-    function _slashFor(
-        UpdateStatus status,
-        uint256 round,
-        address owner
-    ) internal {
+    /// @dev Penalty for a verdict on the update of `index`; nothing for the others.
+    function _slashFor(UpdateStatus status, uint256 round, uint256 index) internal {
         if (status == UpdateStatus.Unavailable) {
-            _slash(owner, UNAVAILABLE_BPS, UNAVAILABLE, round, address(0));
+            _slash(_owners[round][index], UNAVAILABLE_BPS, UNAVAILABLE, round, address(0));
         } else if (status == UpdateStatus.Malformed) {
-            _slash(owner, MALFORMED_BPS, MALFORMED, round, address(0));
+            _slash(_owners[round][index], MALFORMED_BPS, MALFORMED, round, address(0));
         } else if (status == UpdateStatus.Harmful) {
-            _slash(owner, HARMFUL_BPS, HARMFUL, round, address(0));
+            _slash(_owners[round][index], HARMFUL_BPS, HARMFUL, round, address(0));
         }
     }
 
-    function _slash(
-        address member,
-        uint16 bps,
-        uint8 fault,
-        uint256 round,
-        address prover
-    ) private {
+    function _slash(address member, uint16 bps, uint8 fault, uint256 round, address prover) private {
         registry.slash(member, bps, fault, round, prover);
     }
 }

@@ -36,9 +36,7 @@ abstract contract RoundParams is IRoundManager {
     uint32 internal immutable HARM_MIN;
     uint32 internal immutable GAIN_CAP;
 
-    constructor(
-        Params memory p
-    ) {
+    constructor(Params memory p) {
         _check("openWindow", p.openWindow, 1, LONGEST_PHASE);
         _check("commitDuration", p.commitDuration, 1, LONGEST_PHASE);
         _check("revealDuration", p.revealDuration, 1, LONGEST_PHASE);
@@ -91,9 +89,7 @@ abstract contract RoundParams is IRoundManager {
     }
 
     /// @dev Duration of a phase that ends by a deadline; 0 for the others.
-    function _durationOf(
-        Phase phase
-    ) internal view returns (uint40) {
+    function _durationOf(Phase phase) internal view returns (uint40) {
         if (phase == Phase.Commit) return COMMIT_DURATION;
         if (phase == Phase.Reveal) return REVEAL_DURATION;
         if (phase == Phase.ScoreCommit || phase == Phase.ScoreReveal) return SCORE_DURATION;
@@ -110,25 +106,16 @@ abstract contract RoundParams is IRoundManager {
     }
 
     /// @dev Verifiers of each update, k, on a ring of `n`.
-    function _verifiersOf(
-        uint256 n
-    ) internal view returns (uint256) {
+    function _verifiersOf(uint256 n) internal view returns (uint256) {
         return n - 1 < MAX_VERIFIERS ? n - 1 : MAX_VERIFIERS;
     }
 
     /// @dev Attesters of a ring of `n`.
-    function _attestersOf(
-        uint256 n
-    ) internal view returns (uint256) {
+    function _attestersOf(uint256 n) internal view returns (uint256) {
         return n < MAX_ATTESTERS ? n : MAX_ATTESTERS;
     }
 
-    function _check(
-        bytes32 name,
-        uint256 value,
-        uint256 least,
-        uint256 most
-    ) private pure {
+    function _check(bytes32 name, uint256 value, uint256 least, uint256 most) private pure {
         if (value < least || value > most) revert ParameterOutOfBounds(name, value, least, most);
     }
 }

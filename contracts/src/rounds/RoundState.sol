@@ -5,6 +5,7 @@ import {IMemberRegistry} from "../interfaces/IMemberRegistry.sol";
 import {IRoundManager} from "../interfaces/IRoundManager.sol";
 import {Results} from "../libraries/Results.sol";
 import {RingShuffle} from "../libraries/RingShuffle.sol";
+import {ScoreSlot} from "../libraries/ScoreSlots.sol";
 import {ScoreWord} from "../libraries/ScoreWord.sol";
 import {Tally} from "../libraries/Tally.sol";
 import {RoundParams} from "./RoundParams.sol";
@@ -24,14 +25,7 @@ abstract contract RoundState is RoundParams {
         Entry entry;
     }
 
-    /// @dev One slot.
-    struct Scores {
-        uint248 content; // Committed: highest bits of the commitment; Revealed: the word
-        Entry entry;
-    }
-
     uint256 internal constant TRAINER_CUT = 256 - 208;
-    uint256 internal constant SCORES_CUT = 256 - 248;
 
     /// @inheritdoc IRoundManager
     IMemberRegistry public immutable override registry;
@@ -45,16 +39,11 @@ abstract contract RoundState is RoundParams {
     mapping(uint256 round => Round) internal _rounds;
     mapping(uint256 round => mapping(address trainer => Trainer)) internal _trainers;
     mapping(uint256 round => mapping(uint256 index => address owner)) internal _owners;
-    mapping(uint256 round => mapping(uint256 index => Scores)) internal _scores;
+    mapping(uint256 round => mapping(uint256 index => ScoreSlot)) internal _scores;
     mapping(uint256 round => mapping(uint256 chunk => uint256 lanes)) internal _results;
     mapping(uint256 round => mapping(uint256 slot => bytes32 attestation)) internal _attestations;
 
-    constructor(
-        IMemberRegistry registry_,
-        bytes32 guidelineHash_,
-        bytes32 modelHash,
-        bytes32 cid
-    ) {
+    constructor(IMemberRegistry registry_, bytes32 guidelineHash_, bytes32 modelHash, bytes32 cid) {
         if (registry_.roundManager() != address(this)) {
             revert WiredElsewhere(registry_.roundManager(), address(this));
         }
@@ -78,9 +67,7 @@ abstract contract RoundState is RoundParams {
     }
 
     /// @inheritdoc IRoundManager
-    function phaseOf(
-        uint256 round
-    ) external view override returns (Phase phase, uint40 deadline) {
+    function phaseOf(uint256 round) external view override returns (Phase phase, uint40 deadline) {
         Round storage r = _rounds[round];
         return (r.phase, r.deadline);
     }
@@ -93,62 +80,52 @@ abstract contract RoundState is RoundParams {
     }
 
     /// @inheritdoc IRoundManager
-    function roundOf(
-        uint256 round
-    ) external view override returns (Round memory) {
+    function roundOf(uint256 round) external view override returns (Round memory) {
         return _rounds[round];
     }
 
     /// @inheritdoc IRoundManager
-    function trainerOf(
-        uint256 round,
-        address trainer
-    ) external view override returns (Entry entry, uint16 sequence, uint16 index, bytes32 commitment) {
+    function trainerOf(uint256 round, address trainer)
+        external
+        view
+        override
+        returns (Entry entry, uint16 sequence, uint16 index, bytes32 commitment)
+    {
         Trainer storage t = _trainers[round][trainer];
         return (t.entry, t.sequence, t.index, bytes32(uint256(t.commitment) << TRAINER_CUT));
     }
 
     /// @inheritdoc IRoundManager
-    function ownerOf(
-        uint256 round,
-        uint256 index
-    ) external view override returns (address) {
+    function ownerOf(uint256 round, uint256 index) external view override returns (address) {
         return _owners[round][index];
     }
 
     /// @inheritdoc IRoundManager
-    function scoresOf(
-        uint256 round,
-        uint256 index
-    ) external view override returns (Entry entry, uint256 word) {
-        Scores storage s = _scores[round][index];
-        entry = s.entry;
-        if (entry == Entry.Revealed) word = s.content;
+    function scoresOf(uint256 round, uint256 index) external view override returns (Entry entry, uint256 word) {
+        ScoreSlot scores = _scores[round][index];
+        entry = scores.entryOf();
+        if (entry == Entry.Revealed) word = scores.contentOf();
     }
 
     /// @inheritdoc IRoundManager
-    function positionOf(
-        uint256 round,
-        uint256 index
-    ) external view override returns (uint256 position) {
+    function positionOf(uint256 round, uint256 index) external view override returns (uint256 position) {
         (bytes32 seed, uint256 n) = _ring(round);
         return RingShuffle.forward(seed, n, index);
     }
 
     /// @inheritdoc IRoundManager
-    function indexAt(
-        uint256 round,
-        uint256 position
-    ) external view override returns (uint256 index) {
+    function indexAt(uint256 round, uint256 position) external view override returns (uint256 index) {
         (bytes32 seed, uint256 n) = _ring(round);
         return RingShuffle.inverse(seed, n, position);
     }
 
     /// @inheritdoc IRoundManager
-    function resultOf(
-        uint256 round,
-        uint256 index
-    ) external view override returns (UpdateStatus status, int32 gain, uint32 weight) {
+    function resultOf(uint256 round, uint256 index)
+        external
+        view
+        override
+        returns (UpdateStatus status, int32 gain, uint32 weight)
+    {
         (bytes32 seed, uint256 n) = _ring(round);
         (UpdateStatus settled, int256 settledGain) = _results[round].read(RingShuffle.forward(seed, n, index));
         // A stored gain has 24 bits.
@@ -156,20 +133,19 @@ abstract contract RoundState is RoundParams {
     }
 
     /// @inheritdoc IRoundManager
-    function attestationOf(
-        uint256 round,
-        uint8 slot
-    ) external view override returns (address attester, bytes32 attestation, bool isCorrect) {
+    function attestationOf(uint256 round, uint8 slot)
+        external
+        view
+        override
+        returns (address attester, bytes32 attestation, bool isCorrect)
+    {
         attester = _attester(round, slot);
         attestation = _attestations[round][slot];
         isCorrect = _rounds[round].correctSlots & _bit(slot) != 0;
     }
 
     /// @inheritdoc IRoundManager
-    function earningsOf(
-        uint256 round,
-        uint256 index
-    ) external view override returns (Earnings memory earned) {
+    function earningsOf(uint256 round, uint256 index) external view override returns (Earnings memory earned) {
         Round storage r = _rounds[round];
         (bytes32 seed, uint256 n) = _ring(round);
         uint256 position = RingShuffle.forward(seed, n, index);
@@ -192,34 +168,35 @@ abstract contract RoundState is RoundParams {
     // --- helpers ------------------------------------------------------------------------------------------------------
 
     /// @dev Fields of the word of `index` that equal the settled result: field j is about position + 1 + j.
-    function _correctFields(
-        uint256 round,
-        uint256 index,
-        uint256 position,
-        uint256 n,
-        uint256 k
-    ) private view returns (uint8 correct) {
-        Scores storage s = _scores[round][index];
-        if (s.entry != Entry.Revealed) return 0;
-        uint256 word = s.content;
-        for (uint256 j = 0; j < k; ++j) {
-            (UpdateStatus status, int256 gain) = _results[round].read((position + 1 + j) % n);
-            if (Tally.isCorrect(ScoreWord.field(word, j), status, gain, TAU)) ++correct;
+    function _correctFields(uint256 round, uint256 index, uint256 position, uint256 n, uint256 k)
+        private
+        view
+        returns (uint8 correct)
+    {
+        ScoreSlot scores = _scores[round][index];
+        if (scores.entryOf() != Entry.Revealed) return 0;
+        mapping(uint256 chunk => uint256 lanes) storage results = _results[round];
+        uint256 word = scores.contentOf();
+        uint256 lanes = 0;
+        // Unchecked: j ends at k ≤ 7, and a position steps on from n − 1 to 0.
+        unchecked {
+            for (uint256 j = 0; j < k; ++j) {
+                position = position + 1 == n ? 0 : position + 1;
+                // Neighbours share a slot: read the next one only where it begins, or the ring wraps.
+                if (j == 0 || Results.isFirstOfChunk(position)) lanes = results[Results.chunkOf(position)];
+                (UpdateStatus status, int256 gain) = Results.unpack(lanes, position);
+                if (Tally.isCorrect(ScoreWord.field(word, j), status, gain, TAU)) ++correct;
+            }
         }
     }
 
-    function _weightOf(
-        UpdateStatus status,
-        int256 gain
-    ) internal view returns (uint32) {
+    function _weightOf(UpdateStatus status, int256 gain) internal view returns (uint32) {
         // The cap has 32 bits.
         return status == UpdateStatus.Accepted ? uint32(Tally.weightOf(gain, int256(uint256(GAIN_CAP)))) : 0;
     }
 
     /// @dev Key and size of a round's ring.
-    function _ring(
-        uint256 round
-    ) internal view returns (bytes32 seed, uint256 n) {
+    function _ring(uint256 round) internal view returns (bytes32 seed, uint256 n) {
         Round storage r = _rounds[round];
         seed = r.seed;
         n = r.reveals;
@@ -227,10 +204,7 @@ abstract contract RoundState is RoundParams {
     }
 
     /// @dev Who attests for `slot`: the owner at that ring position.
-    function _attester(
-        uint256 round,
-        uint256 slot
-    ) internal view returns (address) {
+    function _attester(uint256 round, uint256 slot) internal view returns (address) {
         (bytes32 seed, uint256 n) = _ring(round);
         uint256 attesters = _attestersOf(n);
         if (slot >= attesters) revert NoSuchSlot(slot, attesters);
@@ -238,19 +212,14 @@ abstract contract RoundState is RoundParams {
     }
 
     /// @dev The round, if it is in `expected` and the deadline has not passed.
-    function _open(
-        uint256 round,
-        Phase expected
-    ) internal view returns (Round storage r) {
+    function _open(uint256 round, Phase expected) internal view returns (Round storage r) {
         r = _rounds[round];
         if (r.phase != expected) revert WrongPhase(r.phase, expected);
         if (block.timestamp > r.deadline) revert DeadlinePassed(r.deadline, block.timestamp);
     }
 
     /// @dev Bit of an attester's slot, below 31.
-    function _bit(
-        uint256 slot
-    ) internal pure returns (uint32) {
+    function _bit(uint256 slot) internal pure returns (uint32) {
         return uint32(1 << slot);
     }
 }

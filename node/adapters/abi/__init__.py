@@ -16,7 +16,7 @@ from typing import Any
 from eth_abi.abi import decode as abi_decode
 from eth_abi.abi import encode as abi_encode
 from eth_abi.exceptions import DecodingError, EncodingError, ParseError
-from eth_utils import to_checksum_address
+from eth_utils.address import to_checksum_address
 
 from node.protocol.errors import LocalProtocolError
 from node.protocol.hashing import keccak256

@@ -1,0 +1,1 @@
+"""Attacks and test data; nothing outside tests and benchmarks imports this."""

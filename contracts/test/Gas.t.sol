@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.34;
+
+import {console} from "forge-std/console.sol";
+import {Community} from "./utils/Community.sol";
+
+/// @notice Gas of every call with a target, kept in `snapshots/Gas.json`, and proof that it does not grow with the ring.
+/// @dev Every call is measured as a transaction of its own (`isolate`): base cost, calldata and cold storage included.
+/// `FOUNDRY_GAS_SNAPSHOT_CHECK=true` makes any drift from the committed file fail; `tools/gas.sh` allows 2 %.
+/// forge-config: default.isolate = true
+contract GasTest is Community {
+    uint256 private constant SIZE = 32;
+
+    function setUp() public {
+        _deploy(_defaults());
+    }
+
+    /// One round of 32 with every call measured, then a second one for the price of later claims.
+    /// forge-config: default.isolate = true
+    function test_gasOfEveryCall() public {
+        address newcomer = makeAddr("newcomer");
+        uint256 application = _apply(newcomer);
+        _under("applyToJoin", 80_000);
+        _review(application, 0, 1, true);
+        _under("review: vote", 60_000);
+        _review(application, 1, 2, true);
+        _under("review: admit", 200_000);
+        _admitMany(SIZE - 1);
+        members.push(newcomer);
+
+        uint256 round = _measuredRound();
+        distributor.claim(round, 0);
+        _under("claim: first of a round", 185_000);
+        distributor.claim(round, 1);
+        _under("claim: first of a member", 150_000);
+        distributor.claimTreasury(round);
+        _under("claimTreasury", 130_000);
+
+        round = _toFinalized(SIZE);
+        distributor.claim(round, 0);
+        distributor.claim(round, 1);
+        _under("claim: later", 110_000);
+    }
+
+    function _measuredRound() private returns (uint256 round) {
+        round = _open();
+        _under("openRound", 180_000);
+        for (uint256 i = 0; i < SIZE; ++i) {
+            _commit(round, members[i]);
+            if (i == 5) _under("commitUpdate", 60_000);
+        }
+        rounds.advance(round);
+        _under("advance: to Reveal", 60_000);
+        for (uint256 i = 0; i < SIZE; ++i) {
+            _reveal(round, members[i]);
+            if (i == 5) _under("revealUpdate", 65_000);
+        }
+        _revealBenchmark(round);
+        _under("revealBenchmark", 60_000);
+        rounds.advance(round);
+        _under("advance: to Seed", 60_000);
+        _drawSeed(round);
+        _under("advance: to ScoreCommit", 60_000);
+        for (uint256 index = 0; index < SIZE; ++index) {
+            _commitScores(round, index, _word(round, index));
+            if (index == 5) _under("commitScores", 56_000);
+        }
+        rounds.advance(round);
+        for (uint256 index = 0; index < SIZE; ++index) {
+            _revealScores(round, index, _word(round, index));
+            if (index == 5) _under("revealScores", 40_000);
+        }
+        rounds.advance(round);
+        _settleMeasured(round);
+        rounds.advance(round);
+        uint256 attesting = 0;
+        for (uint256 slot = 0; slot < 31; ++slot) {
+            _attest(round, slot);
+            attesting += vm.lastCallGas().gasTotalUsed;
+        }
+        vm.snapshotValue("attest", attesting / 31);
+        if (attesting / 31 > 56_000) console.log("attest", attesting / 31);
+        _propose(round);
+        _under("proposeAggregate: 31", 300_000);
+        _expire(round);
+        _under("advance: to Finalized", 60_000);
+    }
+
+    function _settleMeasured(uint256 round) private {
+        for (uint16 batch = 0; batch < SIZE / 8; ++batch) {
+            uint16[] memory indices = new uint16[](8);
+            for (uint16 i = 0; i < 8; ++i) {
+                indices[i] = batch * 8 + i;
+            }
+            rounds.settle(round, indices);
+            if (batch == 1) _under("settle: 8", 8 * 42_000);
+        }
+    }
+
+    /// Settling, the most expensive act per participant, for rings of three sizes.
+    /// forge-config: default.isolate = true
+    function test_gasIsFlatInRingSize() public {
+        _admitMany(128);
+        uint256 small = _settleAverage(8);
+        uint256 middle = _settleAverage(32);
+        uint256 large = _settleAverage(128);
+        vm.snapshotValue("settle: 1 of 8", small);
+        vm.snapshotValue("settle: 1 of 32", middle);
+        vm.snapshotValue("settle: 1 of 128", large);
+        assertApproxEqRel(middle, small, 0.02e18, "32 against 8");
+        assertApproxEqRel(large, small, 0.02e18, "128 against 8");
+    }
+
+    /// Mean over the ring: a single walk of the permutation depends on the seed.
+    function _settleAverage(uint256 n) private returns (uint256) {
+        uint256 round = _toSettle(n);
+        uint256 total = 0;
+        for (uint256 index = 0; index < n; ++index) {
+            _settle(round, index);
+            total += vm.lastCallGas().gasTotalUsed;
+        }
+        rounds.advance(round);
+        _expire(round);
+        return total / n;
+    }
+
+    function _under(string memory name, uint256 target) private {
+        uint256 used = vm.snapshotGasLastCall(name);
+        if (used > target) console.log("%s: %d > %d", name, used, target);
+    }
+}

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.34;
+
+import {TestBase} from "./TestBase.sol";
+
+import {ContributionToken} from "../../src/ContributionToken.sol";
+import {MemberRegistry} from "../../src/MemberRegistry.sol";
+import {RewardDistributor} from "../../src/RewardDistributor.sol";
+import {RoundManager} from "../../src/RoundManager.sol";
+import {IMemberRegistry} from "../../src/interfaces/IMemberRegistry.sol";
+import {IRoundManager} from "../../src/interfaces/IRoundManager.sol";
+import {CommitHash} from "../../src/libraries/CommitHash.sol";
+
+/// @notice A deployed community and the steps of a round, one function each: what every test is written in.
+abstract contract Community is TestBase {
+    uint96 internal constant MIN_BOND = 50e18;
+    uint96 internal constant GRANT = 100e18;
+    uint40 internal constant EXIT_DELAY = 7 days;
+    uint256 internal constant INITIAL_EMISSION = 10_000e18;
+    uint256 internal constant HALVING = 500;
+    uint256 internal constant GAIN_CAP = 20_000;
+    /// Fifty updates at the cap: one alone gets 2 % of the pool.
+    uint256 internal constant W_TARGET = 50 * GAIN_CAP;
+    uint256 internal constant GAIN_OFFSET = 1 << 19;
+
+    bytes32 internal constant GUIDELINE = keccak256("guideline");
+    bytes32 internal constant GENESIS_MODEL = keccak256("genesis model");
+    bytes32 internal constant GENESIS_CID = keccak256("genesis cid");
+    bytes32 internal constant SECRET = keccak256("what only holders of the weights can compute");
+
+    ContributionToken internal token;
+    MemberRegistry internal registry;
+    RoundManager internal rounds;
+    RewardDistributor internal distributor;
+    address internal treasury = makeAddr("treasury");
+    address[] internal seats;
+    address[] internal members;
+
+    // --- deployment ---------------------------------------------------------------------------------------------------
+
+    function _defaults() internal pure returns (IRoundManager.Params memory) {
+        return IRoundManager.Params({
+            openWindow: 1 hours,
+            commitDuration: 1 hours,
+            revealDuration: 30 minutes,
+            scoreDuration: 30 minutes,
+            settleDuration: 20 minutes,
+            attestDuration: 40 minutes,
+            challengeDuration: 1 hours,
+            seedDelayBlocks: 4,
+            minParticipants: 3,
+            maxVerifiers: 7,
+            maxAttesters: 31,
+            tau: 300,
+            deltaMin: 100,
+            harmMin: 1000,
+            gainCap: uint32(GAIN_CAP)
+        });
+    }
+
+    function _deploy(IRoundManager.Params memory p) internal {
+        vm.warp(1_800_000_000);
+        vm.roll(1000);
+        delete seats;
+        for (uint256 i = 0; i < 5; ++i) {
+            seats.push(makeAddr(string.concat("seat ", vm.toString(i))));
+        }
+        uint256 nonce = vm.getNonce(address(this));
+        token = new ContributionToken(_next(nonce + 3), _next(nonce + 1));
+        registry = new MemberRegistry(token, _next(nonce + 2), seats, 3, MIN_BOND, GRANT, EXIT_DELAY);
+        rounds = new RoundManager(registry, GUIDELINE, GENESIS_MODEL, GENESIS_CID, p);
+        distributor = new RewardDistributor(token, rounds, treasury, INITIAL_EMISSION, HALVING, W_TARGET);
+    }
+
+    function _next(uint256 nonce) internal view returns (address) {
+        return vm.computeCreateAddress(address(this), nonce);
+    }
+
+    // --- members ------------------------------------------------------------------------------------------------------
+
+    function _apply(address account) internal returns (uint256 application) {
+        vm.prank(account);
+        return registry.applyToJoin(keccak256("request"), keccak256("cid"), hex"00240801", keccak256("key"));
+    }
+
+    function _review(uint256 application, uint256 from, uint256 count, bool approve) internal {
+        for (uint256 seat = from; seat < from + count; ++seat) {
+            vm.prank(seats[seat]);
+            registry.review(application, approve, keccak256("reason"));
+        }
+    }
+
+    function _admit(address account) internal {
+        _review(_apply(account), 0, 3, true);
+    }
+
+    /// `count` more members, eligible for rounds that open from now on.
+    function _admitMany(uint256 count) internal {
+        for (uint256 i = 0; i < count; ++i) {
+            address account = makeAddr(string.concat("member ", vm.toString(members.length)));
+            members.push(account);
+            _admit(account);
+        }
+        skip(1);
+    }
+
+    // --- a round ------------------------------------------------------------------------------------------------------
+
+    struct Opening {
+        bytes32 contentHash;
+        bytes32 cid;
+        uint32 samples;
+        bytes32 salt;
+    }
+
+    /// What `trainer` commits to in `round`.
+    function _opening(uint256 round, address trainer) internal pure returns (Opening memory) {
+        return Opening({
+            contentHash: keccak256(abi.encode("content", round, trainer)),
+            cid: keccak256(abi.encode("cid", round, trainer)),
+            samples: uint32(uint160(trainer)),
+            salt: keccak256(abi.encode("salt", round, trainer))
+        });
+    }
+
+    function _updateCommitment(uint256 round, address trainer) internal view returns (bytes32) {
+        Opening memory o = _opening(round, trainer);
+        return
+            CommitHash.update(block.chainid, address(rounds), round, trainer, o.contentHash, o.cid, o.samples, o.salt);
+    }
+
+    function _steward(uint256 round) internal view returns (address) {
+        return registry.seatHolder(round % registry.seatCount());
+    }
+
+    function _benchmarkCommitment(uint256 round) internal view returns (bytes32) {
+        Opening memory o = _opening(round, address(0));
+        return
+            CommitHash.benchmark(block.chainid, address(rounds), round, _steward(round), o.contentHash, o.cid, o.salt);
+    }
+
+    /// Opens a sealed round, as its steward.
+    function _open() internal returns (uint256 round) {
+        round = rounds.currentRound() + 1;
+        bytes32 commitment = _benchmarkCommitment(round);
+        vm.prank(_steward(round));
+        rounds.openRound(commitment);
+    }
+
+    function _commit(uint256 round, address trainer) internal {
+        bytes32 commitment = _updateCommitment(round, trainer);
+        vm.prank(trainer);
+        rounds.commitUpdate(round, commitment);
+    }
+
+    function _reveal(uint256 round, address trainer) internal {
+        Opening memory o = _opening(round, trainer);
+        vm.prank(trainer);
+        rounds.revealUpdate(round, o.contentHash, o.cid, o.samples, o.salt);
+    }
+
+    function _revealBenchmark(uint256 round) internal {
+        Opening memory o = _opening(round, address(0));
+        vm.prank(_steward(round));
+        rounds.revealBenchmark(round, o.contentHash, o.cid, o.salt);
+    }
+
+    /// Ends the phase by its deadline.
+    function _expire(uint256 round) internal {
+        (, uint40 deadline) = rounds.phaseOf(round);
+        vm.warp(uint256(deadline) + 1);
+        rounds.advance(round);
+    }
+
+    /// Mines the seed block and draws the ring.
+    function _drawSeed(uint256 round) internal {
+        vm.roll(uint256(rounds.roundOf(round).seedBlock) + 1);
+        vm.setBlockhash(block.number - 1, keccak256(abi.encode("block", block.number - 1)));
+        rounds.advance(round);
+    }
+
+    /// What an honest verifier writes about the update of ring member `index`. Tests override it.
+    function _truth(uint256 index) internal view virtual returns (uint256 field) {
+        return GAIN_OFFSET + 1000 + 100 * (index % 64);
+    }
+
+    /// Score word of ring member `index`, honest.
+    function _word(uint256 round, uint256 index) internal view virtual returns (uint256 word) {
+        uint256 n = rounds.roundOf(round).reveals;
+        uint256 position = rounds.positionOf(round, index);
+        for (uint256 j = 0; j < _verifiers(n); ++j) {
+            word |= _truth(rounds.indexAt(round, (position + 1 + j) % n)) << (20 * j);
+        }
+    }
+
+    function _verifiers(uint256 n) internal view returns (uint256) {
+        uint256 most = rounds.params().maxVerifiers;
+        return n - 1 < most ? n - 1 : most;
+    }
+
+    function _attesters(uint256 n) internal view returns (uint256) {
+        uint256 most = rounds.params().maxAttesters;
+        return n < most ? n : most;
+    }
+
+    function _scoreSalt(uint256 round, uint256 index) internal pure returns (bytes32) {
+        return keccak256(abi.encode("scores", round, index));
+    }
+
+    function _commitScores(uint256 round, uint256 index, uint256 word) internal {
+        address verifier = rounds.ownerOf(round, index);
+        bytes32 commitment =
+            CommitHash.scores(block.chainid, address(rounds), round, verifier, word, _scoreSalt(round, index));
+        vm.prank(verifier);
+        rounds.commitScores(round, uint16(index), commitment);
+    }
+
+    function _revealScores(uint256 round, uint256 index, uint256 word) internal {
+        vm.prank(rounds.ownerOf(round, index));
+        rounds.revealScores(round, uint16(index), word, _scoreSalt(round, index));
+    }
+
+    function _settle(uint256 round, uint256 index) internal {
+        uint16[] memory indices = new uint16[](1);
+        indices[0] = uint16(index);
+        rounds.settle(round, indices);
+    }
+
+    function _model(uint256 round) internal pure returns (bytes32 modelHash, bytes32 cid) {
+        return (keccak256(abi.encode("model", round)), keccak256(abi.encode("model cid", round)));
+    }
+
+    function _attester(uint256 round, uint256 slot) internal view returns (address) {
+        return rounds.ownerOf(round, rounds.indexAt(round, slot));
+    }
+
+    function _attest(uint256 round, uint256 slot) internal {
+        (bytes32 modelHash, bytes32 cid) = _model(round);
+        address attester = _attester(round, slot);
+        vm.prank(attester);
+        rounds.attest(round, uint8(slot), CommitHash.attestation(round, attester, SECRET, modelHash, cid));
+    }
+
+    function _propose(uint256 round) internal {
+        (bytes32 modelHash, bytes32 cid) = _model(round);
+        rounds.proposeAggregate(round, SECRET, modelHash, cid);
+    }
+
+    // --- a round up to a phase, everybody honest, the first `n` members take part ---------------------------------------
+
+    function _toReveal(uint256 n) internal returns (uint256 round) {
+        round = _open();
+        for (uint256 i = 0; i < n; ++i) {
+            _commit(round, members[i]);
+        }
+        if (n == rounds.roundOf(round).expected) rounds.advance(round);
+        else _expire(round);
+    }
+
+    function _toSeed(uint256 n) internal returns (uint256 round) {
+        round = _toReveal(n);
+        for (uint256 i = 0; i < n; ++i) {
+            _reveal(round, members[i]);
+        }
+        _revealBenchmark(round);
+        rounds.advance(round);
+    }
+
+    function _toScoreCommit(uint256 n) internal returns (uint256 round) {
+        round = _toSeed(n);
+        _drawSeed(round);
+    }
+
+    function _toScoreReveal(uint256 n) internal returns (uint256 round) {
+        round = _toScoreCommit(n);
+        for (uint256 index = 0; index < n; ++index) {
+            _commitScores(round, index, _word(round, index));
+        }
+        rounds.advance(round);
+    }
+
+    function _toSettle(uint256 n) internal returns (uint256 round) {
+        round = _toScoreReveal(n);
+        for (uint256 index = 0; index < n; ++index) {
+            _revealScores(round, index, _word(round, index));
+        }
+        rounds.advance(round);
+    }
+
+    function _settleAll(uint256 round, uint256 n) internal {
+        for (uint256 index = 0; index < n; ++index) {
+            _settle(round, index);
+        }
+    }
+
+    function _toAttest(uint256 n) internal returns (uint256 round) {
+        round = _toSettle(n);
+        _settleAll(round, n);
+        rounds.advance(round);
+    }
+
+    function _toChallenge(uint256 n) internal returns (uint256 round) {
+        round = _toAttest(n);
+        for (uint256 slot = 0; slot < _attesters(n); ++slot) {
+            _attest(round, slot);
+        }
+        _propose(round);
+    }
+
+    function _toFinalized(uint256 n) internal returns (uint256 round) {
+        round = _toChallenge(n);
+        _expire(round);
+    }
+
+    // --- assertions ---------------------------------------------------------------------------------------------------
+
+    function _assertPhase(uint256 round, IRoundManager.Phase expected, string memory label) internal view {
+        (IRoundManager.Phase phase,) = rounds.phaseOf(round);
+        assertEq(uint256(phase), uint256(expected), label);
+    }
+
+    function _assertStatus(address account, IMemberRegistry.Status expected, string memory label) internal view {
+        assertEq(uint256(registry.statusOf(account)), uint256(expected), label);
+    }
+}

@@ -1,0 +1,207 @@
+"""The Trainer port on this machine's own torch: one worker thread that owns the model, so the event loop never waits for it.
+
+The model and the data are loaded on first use, in that thread. Cancelling a job makes it stop at its next step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aggregation.bundle import decode, encode
+from node.ports import ScoreJob, TrainJob, TrainResult
+from node.protocol.errors import TrainingError
+
+if TYPE_CHECKING:  # torch takes seconds to import: only the worker thread does
+    from learning.models.encoder import Encoder
+    from learning.spec import LearningSpec
+    from learning.tasks.code_search import Pair
+
+log = logging.getLogger("commonweight.trainer")
+T = TypeVar("T")
+
+MAX_SLICE_ROWS = 10_000
+CANDIDATES_PER_NODE = 1_500
+"""Pairs read from the repositories at start-up: several rounds' worth of fresh samples."""
+PUBLIC_ROWS = 500
+"""Rows of the public benchmark that training data must not nearly equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerSettings:
+    """What an operator decides about local training.
+
+    Attributes:
+        learning: the guideline's learning settings (`Guideline.learning`).
+        repositories: installed packages to train on, or folders.
+        device: ``auto``, ``cpu``, ``cuda:0`` …
+        threads: torch threads.
+        base_model: folder of the base model; None looks for an installed package.
+        cache: folder for extracted pairs.
+        max_bytes: size limit of checkpoints and updates.
+    """
+
+    learning: Mapping[str, object]
+    repositories: tuple[str, ...]
+    device: str
+    threads: int
+    base_model: Path | None
+    cache: Path
+    max_bytes: int
+
+
+@dataclass(slots=True)
+class _Loaded:
+    model: Encoder
+    spec: LearningSpec
+    pairs: list[Pair]
+
+
+@dataclass(slots=True)
+class LocalTrainer:
+    """Trains, scores and evaluates on this machine. One job at a time.
+
+    Args:
+        settings: see `TrainerSettings`.
+        on_progress: called from the worker with (step, steps, loss) while training.
+    """
+
+    settings: TrainerSettings
+    on_progress: Callable[[int, int, float], None] | None = None
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "trainer"))
+    _loaded: _Loaded | None = None
+
+    async def train(self, job: TrainJob) -> TrainResult:
+        """Train on this round's share of our pairs."""
+        stop = threading.Event()
+        return await self._run(lambda: self._train(job, stop), stop)
+
+    async def score(self, job: ScoreJob) -> Sequence[int]:
+        """Raw gains in ppm of a nat."""
+        return await self._run(lambda: self._score(job))
+
+    async def evaluate(self, checkpoint: bytes, benchmark: bytes) -> Mapping[str, float]:
+        """MRR and loss on a benchmark."""
+        return await self._run(lambda: self._evaluate(checkpoint, benchmark))
+
+    async def prepare(self) -> None:
+        """Load model and data now, so that the first round does not wait for it."""
+        await self._run(lambda: self._load() and None)
+
+    def close(self) -> None:
+        """Stop the worker after its current job."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, job: Callable[[], T], stop: threading.Event | None = None) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, _translated, job)
+        except asyncio.CancelledError:
+            if stop is not None:
+                stop.set()
+            raise
+
+    # --- in the worker thread ---
+
+    def _load(self) -> _Loaded:
+        if self._loaded is None:
+            import torch  # noqa: PLC0415 - seconds of import, paid by the worker thread only
+
+            from learning.device import choose_device  # noqa: PLC0415
+            from learning.models.encoder import Encoder  # noqa: PLC0415
+            from learning.models.installed import find_base_model  # noqa: PLC0415
+            from learning.spec import LearningSpec  # noqa: PLC0415
+
+            torch.set_num_threads(self.settings.threads)
+            spec = LearningSpec.from_mapping(self.settings.learning)
+            base = find_base_model(spec.model, self.settings.base_model)
+            device = choose_device(self.settings.device)
+            pairs = read_pairs(self.settings.repositories, self.settings.cache)
+            self._loaded = _Loaded(Encoder(base, spec, device), spec, pairs)
+            log.info("ready on %s with %d pairs", device, len(pairs))
+        return self._loaded
+
+    def _train(self, job: TrainJob, stop: threading.Event) -> TrainResult:
+        from learning.local_training import train  # noqa: PLC0415
+
+        loaded = self._load()
+        result = train(
+            loaded.model,
+            self._decode(job.checkpoint),
+            loaded.pairs,
+            loaded.spec,
+            round=job.round,
+            seed=job.seed,
+            progress=self.on_progress,
+            should_stop=stop.is_set,
+        )
+        notes = {"loss": result.loss, "norm": result.norm, "cpu_seconds": result.cpu_seconds}
+        return TrainResult(encode(result.update), result.samples, notes)
+
+    def _score(self, job: ScoreJob) -> list[int]:
+        from learning.evaluation import score_updates  # noqa: PLC0415
+
+        loaded = self._load()
+        last = None if job.last_aggregate is None else self._decode(job.last_aggregate)
+        return score_updates(
+            loaded.model,
+            self._decode(job.checkpoint),
+            last,
+            [self._decode(update) for update in job.updates],
+            _pairs(job.benchmark),
+            eta=loaded.spec.eta,
+            grid=loaded.spec.lookahead,
+        )
+
+    def _evaluate(self, checkpoint: bytes, benchmark: bytes) -> dict[str, float]:
+        from learning.evaluation import evaluate  # noqa: PLC0415
+
+        return evaluate(self._load().model, self._decode(checkpoint), _pairs(benchmark))
+
+    def _decode(self, data: bytes) -> dict[str, NDArray[np.float32]]:
+        return decode(data, max_bytes=self.settings.max_bytes)
+
+
+def _pairs(benchmark: bytes) -> list[Pair]:
+    from learning.tasks.code_search import decode_pairs  # noqa: PLC0415
+
+    return decode_pairs(benchmark, max_rows=MAX_SLICE_ROWS)
+
+
+def read_pairs(names: Sequence[str], cache: Path) -> list[Pair]:
+    """Training pairs of the named repositories: installed packages, or folders of one's own (anything with a slash)."""
+    from learning.sources import installed  # noqa: PLC0415
+    from learning.sources.repository import folder  # noqa: PLC0415
+
+    known = {repository.name: repository for repository in installed.list_repositories()}
+    chosen = []
+    for name in names:
+        if "/" in name:
+            chosen.append(folder(Path(name).expanduser()))
+        elif name in known:
+            chosen.append(known[name])
+        else:
+            raise TrainingError(
+                f"There is no installed package {name!r} to train on.",
+                hint="Install it, or name a folder (a path with a slash) in learning.repositories.",
+            )
+    against = installed.public_benchmark(PUBLIC_ROWS, cache=cache)
+    return installed.collect(chosen, limit=CANDIDATES_PER_NODE, against=against, cache=cache)
+
+
+def _translated(job: Callable[[], T]) -> T:
+    """Run a job and turn learning's errors into ours."""
+    from learning.errors import LearningError  # noqa: PLC0415
+
+    try:
+        return job()
+    except LearningError as error:
+        raise TrainingError(error.what, why=error.why, hint=error.hint) from error

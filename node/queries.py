@@ -1,0 +1,158 @@
+"""What the command line asks a network: rounds, members, a vote, an audit. Reads the chain's events; opens a store only for audits."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from node.adapters.chain_evm import EvmChain
+from node.audit.ledger import AuditRules
+from node.audit.models import ModelAuditor
+from node.audit.report import AuditReport, audit, read_history
+from node.config import Config
+from node.manifest import Manifest, load_manifest
+from node.ports import Receipt
+from node.protocol.cid import cid_from_digest
+from node.protocol.errors import ConfigError
+from node.protocol.hashing import keccak256
+from node.protocol.state import Round, State, apply
+from node.protocol.types import Call
+from node.runtime import load_guideline, load_signer, open_blobs
+
+
+@asynccontextmanager
+async def open_chain(config: Config, manifest: Manifest, *, sign: bool = False) -> AsyncIterator[EvmChain]:
+    """The chain of a network, read-only unless ``sign``."""
+    chain = await EvmChain.connect(
+        config.chain.rpc,
+        manifest.chain_id,
+        manifest.contracts,
+        signer=load_signer(config) if sign else None,
+        code_hashes=manifest.code_hashes,
+    )
+    try:
+        yield chain
+    finally:
+        await chain.close()
+
+
+async def read_state(config: Config) -> State:
+    """The network now, folded from all its events."""
+    manifest = load_manifest(config.network.manifest)
+    async with open_chain(config, manifest) as chain:
+        state = State()
+        for event in await read_history(chain, manifest.deployment_block):
+            state = apply(state, event)
+        return state
+
+
+async def rounds(config: Config) -> list[dict[str, Any]]:
+    """One row a round."""
+    state = await read_state(config)
+    return [_round_row(found) for _, found in sorted(state.rounds.items())]
+
+
+def _round_row(found: Round) -> dict[str, Any]:
+    return {
+        "round": found.number,
+        "phase": found.phase.name,
+        "committed": len(found.commits),
+        "revealed": len(found.reveals),
+        "accepted": len(found.accepted),
+        "attestations": len(found.attestations),
+        "sealed": found.is_sealed,
+        "model_hash": found.proposal.model_hash.hex() if found.proposal else None,
+    }
+
+
+async def round_detail(config: Config, number: int) -> dict[str, Any]:
+    """One round with its updates; 0 is the newest.
+
+    Raises:
+        ConfigError: there is no such round.
+    """
+    state = await read_state(config)
+    wanted = number or max(state.rounds, default=0)
+    if wanted not in state.rounds:
+        raise ConfigError(f"There is no round {wanted}.", hint=f"Rounds so far: {len(state.rounds)}.")
+    found = state.rounds[wanted]
+    updates = []
+    for reveal in found.reveals:
+        verdict = found.settled.get(reveal.index)
+        updates.append(
+            {
+                "trainer": reveal.trainer,
+                "status": verdict.status.name if verdict else "PENDING",
+                "gain": verdict.gain if verdict else None,
+                "votes": verdict.votes if verdict else None,
+                "weight": verdict.weight if verdict else None,
+                "cid": cid_from_digest(reveal.cid),
+            }
+        )
+    return {**_round_row(found), "updates": updates}
+
+
+async def members(config: Config) -> list[dict[str, Any]]:
+    """One row an account that ever applied."""
+    state = await read_state(config)
+    return [
+        {
+            "address": address,
+            "status": member.status.name,
+            "application": member.application,
+            "approvals": sum(state.reviews.get(member.application, {}).values()),
+            "stake": str(member.stake),
+            "earned": str(state.rewards.get(address, 0)),
+            "slashed": str(member.slashed),
+        }
+        for address, member in sorted(state.members.items())
+    ]
+
+
+async def review(config: Config, application: int, *, approve: bool, reason: str) -> Receipt:
+    """Vote on an application.
+
+    Raises:
+        TransactionReverted: no seat, voted already, or the application is closed.
+    """
+    manifest = load_manifest(config.network.manifest)
+    async with open_chain(config, manifest, sign=True) as chain:
+        arguments = (application, approve, keccak256(reason.encode()))
+        return await chain.send(Call("MemberRegistry", "review", arguments))
+
+
+def audit_rules(manifest: Manifest) -> AuditRules:
+    """Constants of a deployment as the auditor needs them."""
+    return AuditRules(
+        chain_id=manifest.chain_id,
+        round_manager=manifest.contracts["RoundManager"],
+        params=manifest.params.rounds,
+        emission=manifest.params.emission,
+        grant=manifest.params.registry.grant,
+        genesis_model_hash=manifest.genesis.hash,
+        guideline_hash=manifest.guideline.hash,
+        committee=manifest.committee,
+        threshold=manifest.params.registry.threshold,
+    )
+
+
+async def run_audit(config: Config, *, ledger_only: bool) -> AuditReport:
+    """Audit a network through any RPC endpoint and any IPFS store. Uses an empty store of its own, so nothing local is trusted."""
+    manifest = load_manifest(config.network.manifest)
+    guideline = load_guideline(config, manifest)
+    async with open_chain(config, manifest) as chain:
+        rules, first = audit_rules(manifest), manifest.deployment_block
+        if ledger_only:
+            return await audit(chain, rules, first_block=first, models=None)
+        with tempfile.TemporaryDirectory(prefix="commonweight-audit-") as folder:
+            blobs = await open_blobs(config, Path(folder) / "ipfs")
+            try:
+                models = ModelAuditor(
+                    blobs, guideline, manifest.chain_id, rules.round_manager, fetch_seconds=config.pace.fetch_seconds
+                )
+                return await audit(chain, rules, first_block=first, models=models)
+            finally:
+                await blobs.close()

@@ -1,0 +1,240 @@
+"""Puts one node together from its settings: loads what is on disk, opens the doors, hands them to the driver, closes them again.
+
+The only module besides the command line that knows adapters and driver at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from node.adapters.chain_evm import EvmChain
+from node.adapters.clock_system import SystemClock
+from node.adapters.signer_keystore import KeystoreSigner
+from node.config import Config
+from node.driver import Driver, DriverConfig
+from node.executor import Applicant, Executor, Ports
+from node.manifest import Manifest, load_manifest
+from node.ports import BlobStore, Gossip, Trainer
+from node.protocol.errors import ConfigError
+from node.protocol.guideline import Guideline
+from node.roles.steward import StewardPlan
+from node.store import NodeStore
+
+ACCOUNT_FILE = "account.json"
+GOSSIP_ROLES = frozenset({"applicant", "trainer", "verifier", "attester"})
+TRAINER_ROLES = frozenset({"trainer", "verifier"})
+
+WrapTrainer = Callable[[Trainer], Trainer]
+
+
+@dataclass(slots=True)
+class Node:
+    """A node ready to run, and what is worth looking at."""
+
+    driver: Driver
+    store: NodeStore
+    blobs: BlobStore
+    gossip: Gossip | None
+    trainer: Trainer | None
+
+
+def read_file(path: Path, what: str, hint: str) -> bytes:
+    """Bytes of a file a node cannot start without.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"The {what} {path} cannot be read: {error.strerror}.", hint=hint) from error
+
+
+def load_guideline(config: Config, manifest: Manifest) -> Guideline:
+    """The guideline on disk, which must be the one the contracts pin.
+
+    Raises:
+        ConfigError: it is another one.
+    """
+    data = read_file(config.network.guideline, "guideline", "It comes with the network's files.")
+    guideline = Guideline.parse(data)
+    if guideline.hash != manifest.guideline.hash:
+        raise ConfigError(
+            f"The guideline {config.network.guideline} hashes to {guideline.hash.hex()}, "
+            f"the contracts pin {manifest.guideline.hash.hex()}.",
+            hint="Fetch the network's current guideline, or point network.manifest at the right deployment.",
+        )
+    return guideline
+
+
+def load_signer(config: Config) -> KeystoreSigner:
+    """This node's key.
+
+    Raises:
+        KeystoreError: missing, damaged, or the password is wrong.
+    """
+    return KeystoreSigner.load(config.keys.folder / ACCOUNT_FILE, config.keys.password_file)
+
+
+async def open_blobs(config: Config, root: Path) -> BlobStore:
+    """The IPFS store named by the settings, started and ready."""
+    if config.ipfs.mode == "rpc":
+        from node.adapters.blobs_rpc import RpcStore  # noqa: PLC0415 - one of two; the other stays unloaded
+
+        return await RpcStore.connect(config.ipfs.rpc)
+    from node.adapters.blobs_ipfs import KuboStore  # noqa: PLC0415
+
+    text = read_file(config.ipfs.swarm_key_file, "swarm key", "It comes with the network's files.").decode().strip()
+    try:
+        key = bytes.fromhex(text)
+    except ValueError as error:
+        raise ConfigError(f"{config.ipfs.swarm_key_file} does not hold 64 hex digits.") from error
+    return await KuboStore.start(root, swarm_key=key, bootstrap=config.ipfs.bootstrap, port=config.ipfs.port)
+
+
+@asynccontextmanager
+async def open_node(
+    config: Config,
+    *,
+    wrap_trainer: WrapTrainer | None = None,
+    on_status: Callable[[dict[str, Any]], None] | None = None,
+    blobs: BlobStore | None = None,
+) -> AsyncIterator[Node]:
+    """Open a node's doors; they close on the way out, whatever happens.
+
+    Args:
+        config: settings.
+        wrap_trainer: puts something around the trainer (an adversary, in exercises).
+        on_status: receives the driver's status.
+        blobs: a store to share with another node of the same process; None opens one.
+    """
+    manifest = load_manifest(config.network.manifest)
+    guideline = load_guideline(config, manifest)
+    signer = load_signer(config)
+    roles = frozenset(config.node.roles)
+    async with AsyncExitStack() as stack:
+        chain = await EvmChain.connect(
+            config.chain.rpc,
+            manifest.chain_id,
+            manifest.contracts,
+            signer=signer,
+            code_hashes=manifest.code_hashes,
+        )
+        stack.push_async_callback(chain.close)
+        gossip = await _open_gossip(config, manifest) if roles & GOSSIP_ROLES else None
+        if gossip is not None:
+            stack.push_async_callback(gossip.close)
+        if blobs is None:
+            blobs = await open_blobs(config, config.node.data / "ipfs")
+            stack.push_async_callback(blobs.close)
+        trainer = _open_trainer(config, guideline, stack) if roles & TRAINER_ROLES else None
+        if trainer is not None and wrap_trainer is not None:
+            trainer = wrap_trainer(trainer)
+        store = NodeStore(config.node.data)
+        ports = Ports(chain, blobs, signer, gossip, trainer, _slices(config, signer) if "steward" in roles else None)
+        executor = Executor(
+            ports=ports,
+            store=store,
+            guideline=guideline,
+            chain_id=manifest.chain_id,
+            round_manager=manifest.contracts["RoundManager"],
+            max_verifiers=manifest.params.rounds.max_verifiers,
+            public_benchmark=read_file(
+                config.network.public_benchmark, "public benchmark", "See network.public_benchmark."
+            ),
+            seed=config.learning.seed,
+            fetch_seconds=config.pace.fetch_seconds,
+            applicant=_applicant(config, signer, guideline),
+        )
+        driver = Driver(executor, SystemClock(), _driver_config(config, manifest), on_status)
+        yield Node(driver, store, blobs, gossip, trainer)
+
+
+async def _open_gossip(config: Config, manifest: Manifest) -> Gossip:
+    from node.adapters.gossip_libp2p import LibP2PGossip  # noqa: PLC0415 - stewards need none
+
+    return await LibP2PGossip.start(
+        config.node.data / "p2p",
+        config.keys.folder,
+        topic=manifest.topic,
+        bootstrap=config.p2p.bootstrap,
+        port=config.p2p.port,
+    )
+
+
+def _open_trainer(config: Config, guideline: Guideline, stack: AsyncExitStack) -> Trainer:
+    from node.adapters.trainer_local import LocalTrainer, TrainerSettings  # noqa: PLC0415 - stewards need none
+
+    trainer = LocalTrainer(
+        TrainerSettings(
+            learning=guideline.learning,
+            repositories=config.learning.repositories,
+            device=config.learning.device,
+            threads=config.learning.threads,
+            base_model=Path(config.learning.base_model) if config.learning.base_model else None,
+            cache=config.learning.cache,
+            max_bytes=guideline.update.max_bytes,
+        )
+    )
+    stack.callback(trainer.close)
+    return trainer
+
+
+def _slices(config: Config, signer: KeystoreSigner) -> Callable[[int], bytes]:
+    from node.adapters.slices_local import LocalSlices  # noqa: PLC0415 - only stewards need it
+
+    return LocalSlices(config.steward.rows, signer.derive, config.learning.cache)
+
+
+def _applicant(config: Config, signer: KeystoreSigner, guideline: Guideline) -> Applicant:
+    held_out = guideline.documents["data"].get("held_out", [])
+    return Applicant(
+        hardware=f"{platform.system()} {platform.machine()}, device {config.learning.device}",
+        repositories=config.learning.repositories,
+        encryption_key=signer.encryption_public_key,
+        held_out=frozenset(str(name) for name in held_out),
+    )
+
+
+def _driver_config(config: Config, manifest: Manifest) -> DriverConfig:
+    return DriverConfig(
+        roles=config.node.roles,
+        params=manifest.params.rounds,
+        seats=manifest.committee,
+        first_block=manifest.deployment_block,
+        poll_seconds=config.pace.poll_seconds,
+        stagger=config.pace.stagger,
+        plan=StewardPlan(config.steward.rounds, config.steward.min_members),
+        last_round=config.pace.last_round,
+    )
+
+
+async def run_node(config: Config, *, wrap_trainer: WrapTrainer | None = None) -> None:
+    """Run one node until its last round is over or it is cancelled (Ctrl-C, SIGTERM)."""
+    async with open_node(config, wrap_trainer=wrap_trainer) as node:
+        node.driver.on_status = status_writer(node)
+        warm = asyncio.create_task(node.trainer.prepare()) if node.trainer else None
+        try:
+            await node.driver.run()
+        finally:
+            if warm is not None:
+                warm.cancel()
+                await asyncio.gather(warm, return_exceptions=True)
+
+
+def status_writer(node: Node) -> Callable[[dict[str, Any]], None]:
+    """Writes the driver's status, with the doors' addresses, where `commonweight node status` finds it."""
+
+    def write(status: dict[str, Any]) -> None:
+        doors: dict[str, Any] = {"ipfs": list(node.blobs.addresses)}
+        if node.gossip is not None:
+            doors |= {"peer_id": node.gossip.peer_id, "p2p": list(node.gossip.addresses)}
+        node.store.save_status(status | doors)
+
+    return write

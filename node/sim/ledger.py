@@ -1,0 +1,177 @@
+"""The four contracts of the reference model, deployed together, and the one way to call them: all or nothing, with logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from eth_utils.address import to_checksum_address
+
+from incentives.rewards import CWT, EmissionParams
+from node.protocol.errors import LocalProtocolError
+from node.protocol.hashing import keccak256
+from node.protocol.types import Address, Call, RoundParams
+from node.sim.abi import Contract, Log, PreflightPassed, Transaction
+from node.sim.distributor import RewardDistributor
+from node.sim.registry import MemberRegistry
+from node.sim.round_storage import Model
+from node.sim.rounds import RoundManager
+from node.sim.token import ContributionToken
+
+CAP = 10_000_000 * CWT
+
+BlockHash = Callable[[int], bytes]
+
+
+def address_of(label: str) -> Address:
+    """A made-up account: the last 20 bytes of the label's hash, checksummed."""
+    return Address(to_checksum_address(keccak256(label.encode())[-20:]))
+
+
+QUICK_ROUNDS = RoundParams(
+    open_window=600,
+    commit_duration=120,
+    reveal_duration=60,
+    score_duration=60,
+    settle_duration=60,
+    attest_duration=60,
+    challenge_duration=20,
+    seed_delay_blocks=2,
+    min_participants=3,
+    max_verifiers=7,
+    max_attesters=31,
+    tau=300,
+    delta_min=100,
+    harm_min=1_000,
+    gain_cap=20_000,
+)
+"""Constants that fit minutes of virtual time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Everything that is fixed when the contracts are deployed.
+
+    Attributes:
+        seats: committee seats in order; round r's steward is seat r mod seats.
+        params: constants of the rounds.
+        threshold: approvals that admit a member.
+        min_bond: least stake, in 10⁻¹⁸ CWT.
+        grant: minted into a newcomer's stake.
+        exit_delay: seconds, longer than the longest round.
+        emission: emission schedule and weight target.
+        treasury: account of the community's share.
+        guideline_hash: of the developer guideline in force.
+        genesis: the founding model.
+        chain_id: of the chain.
+        deployed_at: timestamp.
+    """
+
+    seats: tuple[Address, ...]
+    params: RoundParams = QUICK_ROUNDS
+    threshold: int = 1
+    min_bond: int = 50 * CWT
+    grant: int = 100 * CWT
+    exit_delay: int = 3_600
+    emission: EmissionParams = field(default_factory=lambda: EmissionParams(weight_target=20_000))
+    treasury: Address = field(default_factory=lambda: address_of("treasury"))
+    guideline_hash: bytes = bytes(32)
+    genesis: Model = field(default_factory=lambda: Model(bytes(32), bytes(32)))
+    chain_id: int = 31_337
+    deployed_at: int = 0
+
+
+class Ledger:
+    """The contracts' joint state. Calls are synchronous; `node.sim.chain` adds blocks, time and faults.
+
+    Args:
+        deployment: what is fixed at deployment.
+        block_hash: hash of a block by height, for seeds.
+    """
+
+    def __init__(self, deployment: Deployment, block_hash: BlockHash) -> None:
+        self.deployment = deployment
+        self._block_hash = block_hash
+        names = ("ContributionToken", "MemberRegistry", "RoundManager", "RewardDistributor")
+        at = {name: address_of(f"{deployment.chain_id}:{name}") for name in names}
+        self.token = ContributionToken(
+            at["ContributionToken"],
+            distributor=at["RewardDistributor"],
+            registry=at["MemberRegistry"],
+            cap=CAP,
+        )
+        self.registry = MemberRegistry(
+            at["MemberRegistry"],
+            self.token,
+            round_manager=at["RoundManager"],
+            seats=deployment.seats,
+            threshold=deployment.threshold,
+            min_bond=deployment.min_bond,
+            grant=deployment.grant,
+            exit_delay=deployment.exit_delay,
+        )
+        self.rounds = RoundManager(
+            at["RoundManager"],
+            self.registry,
+            chain_id=deployment.chain_id,
+            params=deployment.params,
+            guideline_hash=deployment.guideline_hash,
+            genesis=deployment.genesis,
+            deployed_at=deployment.deployed_at,
+        )
+        self.distributor = RewardDistributor(
+            at["RewardDistributor"],
+            self.token,
+            self.rounds,
+            emission_params=deployment.emission,
+            treasury=deployment.treasury,
+        )
+        parts: Sequence[Contract] = (self.token, self.registry, self.rounds, self.distributor)
+        self._contracts = {contract.NAME: contract for contract in parts}
+
+    @property
+    def addresses(self) -> dict[str, Address]:
+        """Address of each contract by name."""
+        return {name: contract.address for name, contract in self._contracts.items()}
+
+    def execute(self, sender: Address, call: Call, *, number: int, timestamp: int) -> tuple[Any, list[Log]]:
+        """Run one transaction: its result and its logs.
+
+        Raises:
+            TransactionReverted: the contract refused; nothing changed.
+            LocalProtocolError: no such contract or function, or arguments of the wrong kind.
+        """
+        transaction = Transaction(sender, number, timestamp, self._block_hash)
+        result = self._contract(call).execute(transaction, call)
+        return result, transaction.logs
+
+    def preflight(self, sender: Address, call: Call, *, number: int, timestamp: int) -> None:
+        """What `eth_call` would say: the checks of `execute`, without its effects.
+
+        Raises:
+            TransactionReverted: the contract would refuse.
+            LocalProtocolError: as in `execute`.
+        """
+        transaction = Transaction(sender, number, timestamp, self._block_hash, is_preflight=True)
+        try:
+            self._contract(call).execute(transaction, call)
+        except PreflightPassed:
+            return
+
+    def read(self, call: Call) -> Any:
+        """Result of a view function.
+
+        Raises:
+            TransactionReverted: the contract refused.
+            LocalProtocolError: as in `execute`.
+        """
+        return self._contract(call).read(call)
+
+    def _contract(self, call: Call) -> Contract:
+        found = self._contracts.get(call.contract)
+        if found is None:
+            raise LocalProtocolError(
+                f"There is no contract {call.contract!r}.", hint=f"The contracts are {', '.join(self._contracts)}."
+            )
+        return found

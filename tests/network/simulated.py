@@ -1,0 +1,202 @@
+"""A whole community on simulated ports and virtual time: real roles, driver and aggregation; fake wire."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from node.audit.ledger import AuditRules
+from node.audit.models import ModelAuditor
+from node.audit.report import AuditReport, audit
+from node.driver import Driver, DriverConfig
+from node.executor import Applicant, Executor, Ports
+from node.ports import Trainer
+from node.protocol.cid import compute_cid, digest_from_cid
+from node.protocol.guideline import Guideline
+from node.protocol.types import Address, Phase
+from node.roles.steward import StewardPlan
+from node.sim.blobs import SimSwarm
+from node.sim.chain import SimChain
+from node.sim.clock import VirtualClock
+from node.sim.gossip import GossipFaults, SimNetwork
+from node.sim.ledger import Deployment, address_of
+from node.sim.round_storage import Model
+from node.sim.trainer import ToyTask, ToyTrainer
+from node.store import NodeStore
+
+MEMBER_ROLES = ("applicant", "trainer", "verifier", "attester", "keeper", "challenger")
+
+
+@dataclass
+class SimSigner:
+    """A key that signs nothing: the simulated chain knows the sender by its port."""
+
+    address: Address
+
+    def sign_transaction(self, transaction: Mapping[str, Any]) -> bytes:
+        raise AssertionError("nothing is signed in simulation")
+
+    def derive(self, label: bytes) -> bytes:
+        return hmac.new(self.address.encode(), label, hashlib.sha256).digest()
+
+
+def toy_guideline(**update: Any) -> Guideline:
+    documents = {
+        "data": {"task": "toy", "held_out": ["held-out"]},
+        "architecture": {"trainable_suffix": ""},
+        "update": {
+            "pipeline": "arc+nnm+trimmed_mean",
+            "outer_learning_rate": 1.0,
+            "max_norm": 100.0,
+            "max_bytes": 1 << 20,
+            **update,
+        },
+        "versioning": {},
+    }
+    return Guideline.parse(json.dumps(documents).encode())
+
+
+@dataclass
+class SimNode:
+    name: str
+    address: Address
+    driver: Driver
+    store: NodeStore
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def state(self):
+        return self.driver.state
+
+
+@dataclass
+class Community:
+    """n members and one seat that reviews and stewards."""
+
+    folder: Path
+    members: int = 5
+    rounds: int = 1
+    seed: int = 0
+    gossip_faults: GossipFaults = field(default_factory=GossipFaults)
+    trainers: dict[int, Any] = field(default_factory=dict)
+    update: dict[str, Any] = field(default_factory=dict)
+    nodes: list[SimNode] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.task = ToyTask(seed=self.seed)
+        self.guideline = toy_guideline(**self.update)
+        self.clock = VirtualClock()
+        self.genesis = self.task.genesis()
+        model = Model(hashlib.sha256(self.genesis).digest(), digest_from_cid(compute_cid(self.genesis)))
+        self.seats = tuple(address_of(f"seat/{i}") for i in range(3))
+        self.deployment = Deployment(seats=self.seats, threshold=2, genesis=model, guideline_hash=self.guideline.hash)
+        self.world = SimChain(self.deployment, self.clock, block_time=1, seed=self.seed)
+        self.wire = SimNetwork(self.gossip_faults, seed=self.seed)
+        self.swarm = SimSwarm()
+
+    async def start(self) -> None:
+        await self.swarm.join("founder").put(self.genesis)
+        for i in range(self.members):
+            self.launch(self.make(f"member/{i}", MEMBER_ROLES, i))
+        for i, _seat in enumerate(self.seats):
+            self.launch(self.make(f"seat/{i}", ("steward", "reviewer"), None))
+
+    def make(self, name: str, roles: tuple[str, ...], index: int | None) -> SimNode:
+        address = address_of(name)
+        trainer: Trainer | None = None
+        if index is not None:
+            trainer = self.trainers.get(index, ToyTrainer)(self.task, name)
+        ports = Ports(
+            chain=self.world.chain_for(address),
+            blobs=self.swarm.join(name),
+            signer=SimSigner(address),
+            gossip=self.wire.join(f"peer-of-{name}") if index is not None else None,
+            trainer=trainer,
+            slices=(lambda number: self.task.benchmark(f"slice/{number}")) if index is None else None,
+        )
+        store = NodeStore(self.folder / name.replace("/", "-"))
+        executor = Executor(
+            ports=ports,
+            store=store,
+            guideline=self.guideline,
+            chain_id=self.deployment.chain_id,
+            round_manager=self.world.ledger.rounds.address,
+            max_verifiers=7,
+            public_benchmark=self.task.benchmark("public"),
+            seed=self.seed,
+            fetch_seconds=5.0,
+            applicant=Applicant("simulated", (name,), bytes(32), frozenset({"held-out"})),
+        )
+        config = DriverConfig(
+            roles=roles,
+            params=self.deployment.params,
+            seats=self.seats,
+            first_block=0,
+            plan=StewardPlan(self.rounds, self.members) if index is None else StewardPlan(0, 0),
+        )
+        return SimNode(name, address, Driver(executor, self.clock, config), store)
+
+    def launch(self, node: SimNode) -> SimNode:
+        node.task = asyncio.create_task(node.driver.run(), name=node.name)
+        self.nodes.append(node)
+        return node
+
+    async def kill(self, node: SimNode) -> None:
+        """As kill -9 would: nothing of the process remains but its folder."""
+        assert node.task is not None
+        node.task.cancel()
+        with suppress(asyncio.CancelledError):
+            await node.task
+        self.nodes.remove(node)
+
+    async def until(self, condition, seconds: float = 3_000) -> None:
+        """Wait in virtual time; a node that died with an error fails the test here."""
+        end = self.clock.now() + seconds
+        while not condition():
+            for node in self.nodes:
+                if node.task is not None and node.task.done():
+                    node.task.result()
+            assert self.clock.now() < end, self.describe()
+            await self.clock.sleep(1)
+
+    async def stop(self) -> None:
+        for node in list(self.nodes):
+            await self.kill(node)
+
+    def is_over(self, number: int) -> bool:
+        return all((found := node.state.rounds.get(number)) is not None and found.is_over for node in self.nodes)
+
+    def phase(self, number: int) -> Phase:
+        found = self.nodes[0].state.rounds.get(number)
+        return found.phase if found else Phase.NONE
+
+    def describe(self) -> str:
+        return json.dumps([node.driver.status(0) for node in self.nodes], indent=1, default=str)
+
+
+async def audit_of(community: Community) -> AuditReport:
+    """A stranger's audit: the chain's events and a store of its own."""
+    deployment = community.deployment
+    rules = AuditRules(
+        chain_id=deployment.chain_id,
+        round_manager=community.world.ledger.rounds.address,
+        params=deployment.params,
+        emission=deployment.emission,
+        grant=deployment.grant,
+        genesis_model_hash=deployment.genesis.model_hash,
+        guideline_hash=community.guideline.hash,
+        committee=community.seats,
+        threshold=deployment.threshold,
+    )
+    auditor = ModelAuditor(
+        community.swarm.join("auditor"), community.guideline, deployment.chain_id, rules.round_manager, 5.0
+    )
+    chain = community.world.chain_for(address_of("auditor"))
+    return await audit(chain, rules, first_block=0, models=auditor)

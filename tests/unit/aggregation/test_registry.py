@@ -1,0 +1,190 @@
+"""Pipelines by name, what they refuse, and what their report says."""
+
+import numpy as np
+import pytest
+
+from aggregation.bundle import Schema
+from aggregation.errors import AggregationError, PreconditionFailed, Reason, UpdateRejected
+from aggregation.registry import DEFAULT, parse
+
+SCHEMA: Schema = (("w", (4,)),)
+
+
+def rows(*values: list[float]) -> dict[bytes, dict[str, np.ndarray]]:
+    return {bytes([9 - i, i]): {"w": np.array(row, np.float32)} for i, row in enumerate(values)}
+
+
+def randoms(n: int) -> dict[bytes, dict[str, np.ndarray]]:
+    rng = np.random.default_rng(n)
+    return {bytes([i]): {"w": rng.standard_normal(4).astype(np.float32)} for i in range(n)}
+
+
+@pytest.mark.parametrize("text", [DEFAULT, "mean", "norm_clip+mean:f=2", "nnm+median:f=0", "arc+nnm+multi_krum:f=12"])
+def test_text_round_trip(text: str):
+    assert str(parse(text)) == text
+    assert parse(str(parse(text))) == parse(text)
+
+
+def test_auto_is_the_default():
+    assert parse("median:f=auto") == parse("median")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("bulyan", "Unknown stage 'bulyan'"),
+        ("arc+nmn+mean", "Unknown stage 'nmn'"),
+        ("arc+nnm", "must end with its one rule"),
+        ("median+mean", "must end with its one rule"),
+        ("mean+arc", "must end with its one rule"),
+        ("arc+arc+mean", "twice"),
+        ("", "no aggregation pipeline"),
+        ("mean:g=1", "no aggregation pipeline"),
+        ("mean:f=-1", "no aggregation pipeline"),
+        ("mean:f=01", "no aggregation pipeline"),
+        ("mean:f=1:f=2", "no aggregation pipeline"),
+        ("Mean", "no aggregation pipeline"),
+        ("mean ", "no aggregation pipeline"),
+        ("mean\n", "no aggregation pipeline"),
+    ],
+)
+def test_bad_texts_are_refused_with_a_hint(text: str, says: str):
+    with pytest.raises(AggregationError) as caught:
+        parse(text)
+    assert says in caught.value.what
+    assert caught.value.hint
+
+
+def test_unknown_names_list_the_known_ones():
+    with pytest.raises(AggregationError) as caught:
+        parse("bulyan")
+    for name in ("mean", "median", "multi_krum", "trimmed_mean", "arc", "nnm", "norm_clip"):
+        assert name in caught.value.hint
+
+
+@pytest.mark.parametrize(("n", "f"), [(1, 0), (2, 0), (3, 0), (4, 1), (6, 1), (7, 2), (10, 3), (31, 10)])
+def test_auto_f(n: int, f: int):
+    assert parse(DEFAULT).aggregate(randoms(n), SCHEMA).report.f == f
+
+
+def test_auto_f_is_lowered_with_a_warning():
+    report = parse("multi_krum").aggregate(randoms(4), SCHEMA).report
+    assert report.f == 0
+    assert report.warnings == ("f=auto was lowered from 1 to 0: multi_krum needs n > 2f + 2 or f = 0, n=4.",)
+    assert parse("multi_krum").aggregate(randoms(5), SCHEMA).report.warnings == ()
+
+
+def test_explicit_f_is_kept_or_refused():
+    assert parse("median:f=2").aggregate(randoms(5), SCHEMA).report.f == 2
+    with pytest.raises(PreconditionFailed, match="trimmed_mean needs n > 2f, got n=4, f=2"):
+        parse("trimmed_mean:f=2").aggregate(randoms(4), SCHEMA)
+    with pytest.raises(PreconditionFailed, match="nnm needs n > 2f, got n=4, f=2"):
+        parse("nnm+mean:f=2").aggregate(randoms(4), SCHEMA)
+
+
+def test_no_updates_and_too_many_are_refused():
+    with pytest.raises(AggregationError, match="0 updates"):
+        parse("mean").aggregate({}, SCHEMA)
+    one = np.ones(4, np.float32)
+    many = {i.to_bytes(2, "big"): {"w": one} for i in range(1025)}
+    with pytest.raises(AggregationError, match="1025 updates"):
+        parse("mean").aggregate(many, SCHEMA)
+    del many[bytes(2)]
+    assert parse(DEFAULT).aggregate({k: many[k] for k in list(many)[:3]}, SCHEMA).tensors["w"].tolist() == [1.0] * 4
+
+
+def test_an_empty_schema_is_refused():
+    with pytest.raises(AggregationError, match="no tensors"):
+        parse("mean").aggregate({b"a": {}}, ())
+
+
+@pytest.mark.parametrize(
+    ("tensor", "reason"),
+    [
+        (np.array([1, 2, np.nan, 4], np.float32), Reason.NOT_FINITE),
+        (np.array([1, 2, np.inf, 4], np.float32), Reason.NOT_FINITE),
+        (np.ones(3, np.float32), Reason.SCHEMA_MISMATCH),
+        (np.ones((2, 2), np.float32), Reason.SCHEMA_MISMATCH),
+        (np.ones(4), Reason.DTYPE),
+    ],
+)
+def test_a_bad_update_is_refused_naming_its_client(tensor: np.ndarray, reason: Reason):
+    updates = {**randoms(3), b"\xab\xcd": {"w": tensor}}
+    with pytest.raises(UpdateRejected) as caught:
+        parse("mean").aggregate(updates, SCHEMA)
+    assert caught.value.reason is reason
+    assert "abcd" in caught.value.why
+
+
+def test_huge_values_neither_overflow_nor_win():
+    biggest = float(np.finfo(np.float32).max)
+    updates = rows([1, 2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4], [biggest, -biggest, biggest, biggest])
+    for text in (DEFAULT, "median", "trimmed_mean", "multi_krum:f=0", "mean"):
+        result = parse(text).aggregate(updates, SCHEMA)
+        assert np.isfinite(result.tensors["w"]).all()
+        assert np.abs(result.tensors["w"]).max() <= 11
+        assert result.report.clients[0].saturated == 4
+    everybody = rows(*[[biggest, -biggest, 0, 1]] * 3)
+    assert parse(DEFAULT).aggregate(everybody, SCHEMA).tensors["w"][:2].tolist() == [biggest, -biggest]
+
+
+def test_all_zero_updates_give_positive_zeros():
+    for text in (DEFAULT, "mean", "multi_krum"):
+        out = parse(text).aggregate(rows([-0.0] * 4, [0.0] * 4, [-0.0] * 4), SCHEMA).tensors["w"]
+        assert out.tobytes() == bytes(16)
+
+
+def test_cancelling_sums_give_positive_zero():
+    out = parse("mean").aggregate(rows([-1, 1, -3, 2], [1, -1, 3, -2]), SCHEMA).tensors["w"]
+    assert out.tobytes() == bytes(16)
+
+
+def test_the_report_names_what_happened_to_whom():
+    updates = {bytes([i]): {"w": np.array([1, 1, 1, 1 + i / 10], np.float32)} for i in range(5)}
+    updates[b"bad"] = {"w": np.array([-20, -20, -20, -20], np.float32)}
+    updates[b"tiny"] = {"w": np.full(4, 1e-20, np.float32)}
+    report = parse("arc+nnm+multi_krum:f=2").aggregate(updates, SCHEMA).report
+    assert (report.n, report.f, report.bits, report.pipeline) == (7, 2, 27, "arc+nnm+multi_krum:f=2")
+    assert report.shifts == {"w": 27 - 2 - 1}
+    clients = {client.client: client for client in report.clients}
+    assert list(clients) == sorted(updates)
+    assert clients[b"bad"].saturated == 4
+    assert clients[b"bad"].clip_factor < 65536
+    assert clients[bytes([0])].clip_factor == 65536
+    assert b"bad" in clients[bytes([0])].excluded
+    assert len(clients[b"bad"].excluded) == 2
+    assert sum(client.selected for client in clients.values()) == 5
+    assert clients[b"tiny"].lost == 4
+    assert report.warnings == (
+        f"Client {b'tiny'.hex()}: 4 of 4 non-zero coordinates are too small for the round's scale.",
+    )
+
+
+def test_the_aggregate_is_what_the_report_says():
+    # clipping acts on the row: a single far client is brought back before the mean
+    out = parse("norm_clip+mean:f=1").aggregate(rows([1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 3, 0]), SCHEMA).tensors["w"]
+    third = 1 / 3
+    assert out.tolist() == pytest.approx([third, third, third, 0], abs=1e-4)
+
+
+def test_inputs_are_not_changed():
+    updates = randoms(5)
+    before = {client: update["w"].tobytes() for client, update in updates.items()}
+    parse(DEFAULT).aggregate(updates, SCHEMA, kernels="numba")
+    assert {client: update["w"].tobytes() for client, update in updates.items()} == before
+
+
+def test_shapes_of_zero_dimensions_and_strides():
+    schema: Schema = (("m", (2, 3)), ("s", ()))
+    matrix = np.arange(6, dtype=np.float32).reshape(3, 2).T
+    updates = {b"a": {"m": matrix, "s": np.array(2, np.float32)}, b"b": {"m": matrix, "s": np.array(4, np.float32)}}
+    tensors = parse("mean").aggregate(updates, schema).tensors
+    assert tensors["m"].tolist() == matrix.tolist()
+    assert tensors["s"].shape == ()
+    assert float(tensors["s"]) == 3
+
+
+@pytest.mark.parametrize(("threads", "tile"), [(0, 0), (1, 8193), (1, -1)])
+def test_impossible_machines_are_refused(threads: int, tile: int):
+    with pytest.raises(AggregationError):
+        parse("mean").aggregate(randoms(2), SCHEMA, threads=threads, tile=tile)

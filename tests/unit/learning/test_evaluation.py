@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from learning.errors import DataError, ModelError
+from learning.evaluation import evaluate, score_updates, stepped
+from learning.local_training import train
+from learning.models.encoder import Encoder
+from learning.prepared_pairs import prepare_pairs
+from learning.spec import LearningSpec
+from learning.tasks.code_search import Pair, to_ppm
+
+Tensors = dict[str, NDArray[np.float32]]
+GRID = (0.0, 0.5, 1.0)
+
+
+def update_of(encoder: Encoder, checkpoint: Tensors, spec: LearningSpec, pairs: list[Pair]) -> Tensors:
+    return train(encoder, checkpoint, pairs, spec, round=1, seed=1).update
+
+
+def test_gain_is_the_loss_difference_at_the_step(
+    encoder: Encoder, checkpoint: Tensors, spec: LearningSpec, library_pairs: list[Pair]
+) -> None:
+    update = update_of(encoder, checkpoint, spec, library_pairs[:64])
+    slice_ = library_pairs[:48]
+    flipped = {n: -a for n, a in update.items()}
+    gains = score_updates(encoder, checkpoint, None, [update, flipped], slice_, eta=0.25, grid=GRID)
+    losses = [evaluate(encoder, c, slice_)["loss"] for c in (checkpoint, stepped(checkpoint, update, 0.25))]
+    assert gains[0] == to_ppm(losses[0] - losses[1])
+    assert gains[0] > 0 > gains[1]
+
+
+def test_lookahead_moves_the_base_only_where_it_helps(
+    encoder: Encoder, checkpoint: Tensors, spec: LearningSpec, library_pairs: list[Pair]
+) -> None:
+    good = update_of(encoder, checkpoint, spec, library_pairs[:64])
+    bad = {n: -a for n, a in good.items()}
+    slice_ = prepare_pairs(encoder, library_pairs[:48], "float32")
+    plain = score_updates(encoder, checkpoint, None, [good], slice_, eta=0.25, grid=GRID)
+    assert score_updates(encoder, checkpoint, bad, [good], slice_, eta=0.25, grid=GRID) == plain
+    ahead = score_updates(encoder, checkpoint, good, [good], slice_, eta=0.25, grid=GRID)
+    moved = score_updates(encoder, stepped(checkpoint, good, 1.0), None, [good], slice_, eta=0.25, grid=GRID)
+    assert ahead == moved != plain
+    assert score_updates(encoder, checkpoint, good, [good], slice_, eta=0.25, grid=(0.0,)) == plain
+
+
+def test_scores_do_not_depend_on_the_company_of_other_updates(
+    encoder: Encoder, checkpoint: Tensors, spec: LearningSpec, library_pairs: list[Pair]
+) -> None:
+    update = update_of(encoder, checkpoint, spec, library_pairs[:64])
+    half = {n: a / 2 for n, a in update.items()}
+    slice_ = library_pairs[:48]
+    together = score_updates(encoder, checkpoint, None, [half, update], slice_, eta=0.25, grid=GRID)
+    assert together[1:] == score_updates(encoder, checkpoint, None, [update], slice_, eta=0.25, grid=GRID)
+
+
+def test_evaluation_reads_and_keeps(encoder: Encoder, checkpoint: Tensors, library_pairs: list[Pair]) -> None:
+    first = evaluate(encoder, checkpoint, library_pairs)
+    assert 1 / len(library_pairs) <= first["mrr"] <= 1
+    assert first == evaluate(encoder, checkpoint, prepare_pairs(encoder, library_pairs, "float32"))
+
+
+def test_odd_updates_and_empty_slices_are_refused(
+    encoder: Encoder, checkpoint: Tensors, library_pairs: list[Pair]
+) -> None:
+    with pytest.raises(ModelError):
+        score_updates(encoder, checkpoint, None, [{}], library_pairs[:4], eta=0.25, grid=GRID)
+    with pytest.raises(DataError, match="1 pair"):
+        evaluate(encoder, checkpoint, library_pairs[:1])
+
+
+def test_a_step_changes_only_the_trained_factors(checkpoint: Tensors) -> None:
+    ones = {n: np.ones_like(a) for n, a in checkpoint.items() if n.endswith("B")}
+    moved = stepped(checkpoint, ones, 0.5)
+    for name, array in checkpoint.items():
+        np.testing.assert_array_equal(moved[name], array if name.endswith("A") else array + np.float32(0.5))

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from node.protocol.errors import ConfigError
+from node.protocol.guideline import DOCUMENTS, MAX_BYTES, Guideline
+from node.protocol.hashing import keccak256
+
+UPDATE = {"pipeline": "mean", "outer_learning_rate": 0.7, "max_norm": 10, "max_bytes": 1000}
+
+
+def text(**changes: object) -> bytes:
+    return json.dumps({**{name: {} for name in DOCUMENTS}, "update": UPDATE, **changes}).encode()
+
+
+def test_canonical_bytes_do_not_depend_on_writing():
+    plain = Guideline.parse(text())
+    spaced = Guideline.parse(json.dumps(json.loads(text()), indent=3, sort_keys=True).encode())
+    assert plain.canonical == spaced.canonical
+    assert Guideline.parse(plain.canonical).canonical == plain.canonical
+
+
+def test_hash_changes_with_content():
+    assert Guideline.parse(text()).hash != Guideline.parse(text(data={"task": "x"})).hash
+    assert len(Guideline.parse(text()).hash) == len(keccak256(b""))
+
+
+def test_update_protocol():
+    protocol = Guideline.parse(text()).update
+    assert (protocol.pipeline, protocol.outer_learning_rate, protocol.outer_momentum) == ("mean", 0.7, 0.0)
+    assert (protocol.max_norm, protocol.max_bytes) == (10.0, 1000)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"3",
+        b"\xff\xfe",
+        text(extra={}),
+        json.dumps({"data": {}}).encode(),
+        text(data=3),
+        text(data=[]),
+        b" " * (MAX_BYTES + 1),
+    ],
+)
+def test_refuses_what_is_no_guideline(data):
+    with pytest.raises(ConfigError):
+        Guideline.parse(data)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"max_norm": 0},
+        {"max_norm": -1},
+        {"max_bytes": 0},
+        {"outer_learning_rate": 0},
+        {"max_norm": "wide"},
+        {"max_bytes": None},
+        {"max_norm": float("nan")},
+    ],
+)
+def test_refuses_unusable_update_documents(change):
+    with pytest.raises(ConfigError):
+        _ = Guideline.parse(text(update={**UPDATE, **change})).update
+
+
+@pytest.mark.parametrize("missing", ["pipeline", "outer_learning_rate", "max_norm", "max_bytes"])
+def test_refuses_missing_fields(missing):
+    with pytest.raises(ConfigError, match=missing):
+        _ = Guideline.parse(text(update={key: value for key, value in UPDATE.items() if key != missing})).update
+
+
+def test_refuses_deep_nesting():
+    with pytest.raises(ConfigError):
+        Guideline.parse(b"[" * 50_000)

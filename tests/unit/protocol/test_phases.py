@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from node.protocol.phases import Counters, Step, is_complete, next_step
+from node.protocol.types import Phase, VoidReason
+
+
+def step(phase: Phase, counters: Counters, *, now: int = 0, deadline: int = 10, block: int = 0) -> Step | None:
+    return next_step(phase, counters, deadline=deadline, now=now, block=block, min_participants=3)
+
+
+FULL = Counters(
+    expected=5, committed=5, revealed=5, seed_block=7, score_commits=5, score_reveals=5, settled=5, accepted=2
+)
+
+
+@pytest.mark.parametrize(
+    ("phase", "after"),
+    [
+        (Phase.COMMIT, Phase.REVEAL),
+        (Phase.REVEAL, Phase.SEED),
+        (Phase.SCORE_COMMIT, Phase.SCORE_REVEAL),
+        (Phase.SCORE_REVEAL, Phase.SETTLE),
+        (Phase.SETTLE, Phase.ATTEST),
+    ],
+)
+def test_ends_early_once_everything_happened(phase, after):
+    assert is_complete(phase, FULL)
+    assert step(phase, FULL) == Step(after)
+
+
+@pytest.mark.parametrize(
+    ("phase", "counters"),
+    [
+        (Phase.COMMIT, Counters(expected=5, committed=4)),
+        (Phase.REVEAL, Counters(committed=5, revealed=4)),
+        (Phase.REVEAL, Counters(committed=5, revealed=5, slice_pending=True)),
+        (Phase.SCORE_COMMIT, Counters(revealed=5, score_commits=4)),
+        (Phase.SCORE_REVEAL, Counters(score_commits=5, score_reveals=4)),
+        (Phase.SETTLE, Counters(revealed=5, settled=4, accepted=4)),
+        (Phase.ATTEST, FULL),
+        (Phase.CHALLENGE, FULL),
+    ],
+)
+def test_waits_for_the_deadline_otherwise(phase, counters):
+    assert step(phase, counters, now=10) is None  # acts are allowed up to and including the deadline
+    assert step(phase, counters, now=11) is not None
+
+
+@pytest.mark.parametrize(
+    ("phase", "counters", "reason"),
+    [
+        (Phase.COMMIT, Counters(expected=5, committed=2), VoidReason.TOO_FEW_COMMITS),
+        (Phase.REVEAL, Counters(committed=5, revealed=2), VoidReason.TOO_FEW_REVEALS),
+        (Phase.SETTLE, Counters(revealed=5, settled=5), VoidReason.NOTHING_ACCEPTED),
+        (Phase.ATTEST, FULL, VoidReason.NO_QUORUM),
+    ],
+)
+def test_voids(phase, counters, reason):
+    assert step(phase, counters, now=11) == Step(Phase.VOIDED, reason)
+
+
+def test_seed_waits_for_its_block_alone():
+    assert step(Phase.SEED, FULL, now=10**9, block=7) is None
+    assert step(Phase.SEED, FULL, now=0, block=8) == Step(Phase.SCORE_COMMIT)
+
+
+@pytest.mark.parametrize("phase", [Phase.NONE, Phase.FINALIZED, Phase.VOIDED])
+def test_ends_stay(phase):
+    assert step(phase, FULL, now=10**9, block=10**9) is None
+    assert not is_complete(phase, FULL)
+
+
+def test_scores_of_nobody_end_at_once():
+    # Nobody committed scores: nothing to wait for in ScoreReveal.
+    assert step(Phase.SCORE_REVEAL, Counters(revealed=5)) == Step(Phase.SETTLE)
