@@ -27,7 +27,8 @@ def quantise(values: Vector, scale: np.float32, limit: np.float32, out: Integers
         scaled = np.multiply(values, scale)
     np.rint(scaled, out=scaled)
     saturated = np.count_nonzero(np.abs(scaled) > limit)
-    np.clip(scaled, -limit, limit, out=scaled)
+    if saturated:
+        np.clip(scaled, -limit, limit, out=scaled)
     out[...] = scaled
     nonzero = np.count_nonzero(values)
     return int(saturated), int(nonzero), int(nonzero - np.count_nonzero(out))

@@ -181,13 +181,11 @@ def _spawn(options: AnvilOptions, port: int, mnemonic: str) -> subprocess.Popen[
     parent = os.getpid()
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(options.log.open("ab")) if options.log else subprocess.DEVNULL
-        environment = {key: value for key, value in os.environ.items() if key != "ANVIL_IP_ADDR"}  # would add a host
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=environment,
             start_new_session=True,  # its own share of the processor, and no Ctrl-C meant for us
             preexec_fn=lambda: _die_with(parent),  # noqa: PLW1509  # only async-signal-safe calls; see _die_with
         )

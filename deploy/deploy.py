@@ -15,7 +15,7 @@ from eth_utils.address import to_checksum_address
 from deploy.abi import artifact
 from deploy.manifest import VERSION, Content, Manifest, NetworkParams, topic_of
 from node.adapters.abi import CONTRACTS, contract_abi
-from node.adapters.chain_evm import EvmChain, check_chain_id, code_hash
+from node.adapters.chain_evm import EvmChain, check_chain_id, code_hash, runtime_code
 from node.adapters.chain_rpc import Rpc, RpcLimits
 from node.adapters.chain_sender import SendLimits, TransactionSender
 from node.ports import Signer
@@ -166,6 +166,33 @@ async def verify_roles(url: str, manifest: Manifest, *, rpc_limits: RpcLimits | 
     ]
 
 
+async def verify_code(url: str, manifest: Manifest, *, rpc_limits: RpcLimits | None = None) -> None:
+    """The code on chain is what our sources compile to, apart from the immutable constants (which `verify_roles` reads back).
+
+    Raises:
+        ChainError: it is other code.
+        SetupError: the contracts are not compiled here.
+    """
+    rpc = Rpc(url, rpc_limits)
+    try:
+        await check_chain_id(rpc, manifest.chain_id)
+        for name in CONTRACTS:
+            compiled = cast("Any", artifact(name))["deployedBytecode"]
+            deployed = bytearray(await runtime_code(rpc, name, manifest.contracts[name]))
+            for places in compiled.get("immutableReferences", {}).values():
+                for place in places:
+                    start, end = place["start"], place["start"] + place["length"]
+                    deployed[start:end] = bytes(place["length"])
+            if bytes(deployed) != bytes.fromhex(compiled["object"].removeprefix("0x")):
+                raise ChainError(
+                    f"The code of {name} at {manifest.contracts[name]} is not what these sources compile to.",
+                    why="It was deployed from other sources, or with other compiler settings.",
+                    hint="Check out the version that the community deployed, and compile again.",
+                )
+    finally:
+        await rpc.close()
+
+
 async def _expect(chain: EvmChain, call: Call, wanted: Any) -> None:
     found = await chain.read(call)
     if found != wanted:
@@ -196,9 +223,7 @@ def create_address(creator: Address, nonce: int) -> Address:
 
 async def _predict(rpc: Rpc, deployer: Address) -> dict[str, Address]:
     """Addresses of the four contracts, in order of creation."""
-    account = cast("Any", deployer)
-    latest = int(await rpc.ask(lambda: rpc.w3.eth.get_transaction_count(account, "latest")))
-    pending = int(await rpc.ask(lambda: rpc.w3.eth.get_transaction_count(account, "pending")))
+    latest, pending = await rpc.nonce(deployer, "latest"), await rpc.nonce(deployer, "pending")
     if latest != pending:
         raise ChainError(
             f"The deployer {deployer} has {pending - latest} unmined transactions.",

@@ -6,6 +6,7 @@ round(10⁶·(L(base) − L(base + η·update))) with L the contrastive loss of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ from learning.prepared_pairs import PreparedPairs, prepare_pairs
 from learning.tasks.code_search import Pair, contrastive_loss, mean_reciprocal_rank, to_ppm
 
 Update = Mapping[str, NDArray[np.float32]]
+WORST_GAIN = -1_000_000_000  # ppm; of an update that makes the loss overflow
 
 
 def evaluate(model: Encoder, checkpoint: Checkpoint, pairs: Sequence[Pair] | PreparedPairs) -> dict[str, float]:
@@ -65,7 +67,7 @@ def score_updates(
         loss = _slice_loss(model, candidate, prepared)
         if loss < base_loss:
             base, base_loss = candidate, loss
-    return [to_ppm(base_loss - _slice_loss(model, stepped(base, update, eta), prepared)) for update in updates]
+    return [_gain(base_loss, _slice_loss(model, stepped(base, update, eta), prepared)) for update in updates]
 
 
 def stepped(checkpoint: Checkpoint, update: Update, step: float) -> dict[str, NDArray[np.float32]]:
@@ -79,6 +81,10 @@ def stepped(checkpoint: Checkpoint, update: Update, step: float) -> dict[str, ND
         raise ModelError("The update's tensors are not the checkpoint's trainable ones.")
     factor = np.float32(step)
     return {**checkpoint, **{name: old[name] + factor * update[name].astype(np.float32) for name in old}}
+
+
+def _gain(before: float, after: float) -> int:
+    return to_ppm(before - after) if math.isfinite(after) else WORST_GAIN
 
 
 def _slice_loss(model: Encoder, checkpoint: Checkpoint, prepared: PreparedPairs) -> float:

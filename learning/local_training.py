@@ -66,7 +66,7 @@ def train(
         round: number of the round, from 1.
         seed: order of the batches.
         progress: called with (step, steps, loss) after each step.
-        should_stop: asked before each step.
+        should_stop: asked before each batch of preparation and each step.
 
     Raises:
         DataError: fewer than two pairs.
@@ -75,7 +75,7 @@ def train(
     """
     began = process_time()
     window = round_window(pairs, spec.samples_per_round, round)
-    prepared = prepare_pairs(model, window, spec.precision)
+    prepared = prepare_pairs(model, window, spec.precision, should_stop)
     losses = fit(model, checkpoint, prepared, spec, seed=seed, progress=progress, should_stop=should_stop)
     update, norm = clipped_update(model, checkpoint, spec.max_norm)
     tail = losses[-max(1, len(losses) // 4) :]
@@ -104,7 +104,7 @@ def fit(
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> list[float]:
-    """AdamW on B over prepared pairs; returns every step's loss in nats and leaves the result in ``model``.
+    """The spec's optimiser on B over prepared pairs; returns every step's loss in nats and leaves the result in ``model``.
 
     The step size rises linearly over the first ``warmup`` share of steps, then falls linearly to zero. A last batch smaller than
     half the batch size is dropped: its negatives would be too few.
@@ -112,9 +112,7 @@ def fit(
     model.load(checkpoint)
     parameters = model.parameters()
     anchors = {name: p.detach().clone() for name, p in parameters.items()}
-    optimiser = torch.optim.AdamW(
-        parameters.values(), lr=spec.learning_rate, weight_decay=spec.weight_decay, betas=(0.9, 0.99)
-    )
+    optimiser = _optimiser(parameters, spec)
     batches = _batches(len(pairs), spec, seed)
     warm = max(1, round_half_even(spec.warmup * len(batches)))
     losses = []
@@ -161,6 +159,14 @@ def clipped_update(
 def round_half_even(value: float) -> int:
     """Nearest integer, halves to even (the parameter named ``round`` hides the built-in elsewhere in this module)."""
     return int(np.rint(value))
+
+
+def _optimiser(parameters: Mapping[str, torch.nn.Parameter], spec: LearningSpec) -> torch.optim.Optimizer:
+    if spec.optimiser == "sgd":
+        return torch.optim.SGD(parameters.values(), lr=spec.learning_rate, momentum=0.9, weight_decay=spec.weight_decay)
+    return torch.optim.AdamW(
+        parameters.values(), lr=spec.learning_rate, weight_decay=spec.weight_decay, betas=(0.9, 0.99)
+    )
 
 
 def _batches(count: int, spec: LearningSpec, seed: int) -> list[NDArray[np.int64]]:

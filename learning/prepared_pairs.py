@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from learning.errors import DataError
@@ -21,11 +21,17 @@ class PreparedPairs:
         return len(self.queries)
 
 
-def prepare_pairs(model: Encoder, pairs: Sequence[Pair] | PreparedPairs, precision: str) -> PreparedPairs:
+def prepare_pairs(
+    model: Encoder,
+    pairs: Sequence[Pair] | PreparedPairs,
+    precision: str,
+    should_stop: Callable[[], bool] | None = None,
+) -> PreparedPairs:
     """Run ``pairs`` through the frozen layers; already prepared ones are returned as they are.
 
     Raises:
         DataError: fewer than two pairs, on which no ranking or contrast exists.
+        TrainingStopped: ``should_stop`` said yes.
     """
     if len(pairs) < 2:
         raise DataError(f"{len(pairs)} pair(s) were given; contrast and ranking need at least two.")
@@ -33,6 +39,6 @@ def prepare_pairs(model: Encoder, pairs: Sequence[Pair] | PreparedPairs, precisi
         return pairs
     spec = model.spec
     return PreparedPairs(
-        model.prepare([pair.query for pair in pairs], spec.query_tokens, precision),
-        model.prepare([pair.code for pair in pairs], spec.code_tokens, precision),
+        model.prepare([pair.query for pair in pairs], spec.query_tokens, precision, should_stop),
+        model.prepare([pair.code for pair in pairs], spec.code_tokens, precision, should_stop),
     )

@@ -31,12 +31,13 @@ class LearningSpec:
         query_tokens: tokens kept of a query, special tokens included.
         code_tokens: tokens kept of a function.
         temperature: of the contrastive loss in training and scoring.
-        learning_rate: peak AdamW step; falls linearly to zero over the round.
+        optimiser: ``adamw`` or ``sgd`` (momentum 0.9), fresh in every round.
+        learning_rate: peak step; falls linearly to zero over the round.
         warmup: share of steps over which the step rises from zero.
         batch_size: pairs a step; each is the others' negative.
         samples_per_round: fresh pairs a client uses in one round.
         epochs: passes over them.
-        weight_decay: AdamW's decoupled decay of B.
+        weight_decay: decay of B (decoupled in AdamW).
         prox_mu: FedProx pull μ/2·‖B − B_old‖² (Li et al. 2020); 0 is FedAvg.
         max_norm: L2 bound of an update; the trainer clips to it, peers reject above it.
         eta: step at which a verifier tries an update.
@@ -55,6 +56,7 @@ class LearningSpec:
     query_tokens: int = 24
     code_tokens: int = 64
     temperature: float = 0.05
+    optimiser: str = "adamw"
     learning_rate: float = 2e-3
     warmup: float = 0.1
     batch_size: int = 64
@@ -88,6 +90,7 @@ class LearningSpec:
         grid = self.lookahead
         _require(bool(grid) and grid[0] == 0 and len(grid) <= 8, "lookahead", "1 to 8 numbers, the first 0")
         _require(all(0 <= a < b <= 2 for a, b in pairwise(grid)), "lookahead", "ascending, at most 2")
+        _require(self.optimiser in {"adamw", "sgd"}, "optimiser", "adamw or sgd")
         for name in ("precision", "scoring_precision"):
             _require(getattr(self, name) in {"bf16", "float32"}, name, "bf16 or float32")
 

@@ -67,7 +67,7 @@ def _config(path: Path, flags: list[str] | None) -> Config:
     return load_config(path, environment=os.environ, flags=flags or ())
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
+def run_supervised(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end; SIGINT and SIGTERM cancel it in order."""
 
     async def supervised() -> T:
@@ -99,7 +99,7 @@ def node_run(
     if exit_with_parent:
         stop_with_parent()
     with contextlib.suppress(asyncio.CancelledError):
-        _run(run_node(settings))
+        run_supervised(run_node(settings))
 
 
 @node_app.command("status")
@@ -183,7 +183,7 @@ def round_list(config: ConfigOption = _DEFAULT_CONFIG, as_json: JsonOption = Fal
     """All rounds: phase, updates, model."""
     from node import queries  # noqa: PLC0415
 
-    rows = _run(queries.rounds(_config(config, None)))
+    rows = run_supervised(queries.rounds(_config(config, None)))
     if as_json:
         console.print_json(rows)
         return
@@ -209,7 +209,7 @@ def round_show(
     """One round: every update, its verdict, and why."""
     from node import queries  # noqa: PLC0415
 
-    found = _run(queries.round_detail(_config(config, None), number))
+    found = run_supervised(queries.round_detail(_config(config, None), number))
     if as_json:
         console.print_json(found)
         return
@@ -226,7 +226,7 @@ def join_list(config: ConfigOption = _DEFAULT_CONFIG, as_json: JsonOption = Fals
     """Members and applicants: standing, stake, earnings."""
     from node import queries  # noqa: PLC0415
 
-    rows = _run(queries.members(_config(config, None)))
+    rows = run_supervised(queries.members(_config(config, None)))
     if as_json:
         console.print_json(rows)
         return
@@ -254,7 +254,7 @@ def join_review(
     """Vote on an application, as a committee seat."""
     from node import queries  # noqa: PLC0415
 
-    receipt = _run(queries.review(_config(config, None), application, approve=approve, reason=reason))
+    receipt = run_supervised(queries.review(_config(config, None), application, approve=approve, reason=reason))
     _say({"transaction": "0x" + receipt.transaction.hex(), "block": receipt.block}, as_json=as_json)
 
 
@@ -281,7 +281,7 @@ def audit(
     """Rebuild every balance, verdict and model from the chain and IPFS alone, and compare. Exit code 8 if anything differs."""
     from node import queries  # noqa: PLC0415
 
-    report = _run(queries.run_audit(_config(config, None), ledger_only=ledger_only))
+    report = run_supervised(queries.run_audit(_config(config, None), ledger_only=ledger_only))
     if as_json:
         console.print_json(report.to_json())
     else:

@@ -28,7 +28,7 @@ from node.protocol.errors import (
     TransactionReverted,
 )
 from node.protocol.state import State, apply
-from node.protocol.types import Address, Phase, RoundParams
+from node.protocol.types import Address, Call, Phase, RoundParams
 from node.roles import attester, challenger, keeper, membership, steward, trainer, verifier
 from node.roles.actions import Action, Submit
 from node.roles.steward import StewardPlan
@@ -109,6 +109,7 @@ class Driver:
     _hello_at: float = 0.0
     _error: str = ""
     _now: int = 0
+    _is_founded: bool = False
 
     @property
     def _chain(self) -> Chain:
@@ -145,6 +146,9 @@ class Driver:
         Raises:
             ChainError: the chain could not be read; the state is as of the last block read.
         """
+        if not self._is_founded:
+            _phase, founded_at = await self._chain.read(Call("RoundManager", "phaseOf", (0,)))
+            self.state, self._is_founded = State(last_round_ended_at=founded_at), True
         head = await self._chain.head()
         changed = self._now != head.timestamp
         while self._next_block <= head.number:

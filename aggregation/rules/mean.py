@@ -16,4 +16,4 @@ def plan(n: int, f: int, gram: Gram | None) -> Selection:  # noqa: ARG001 - one 
     return Selection(tuple(range(n)), 0, n)
 
 
-RULE = Rule("mean", "nothing (and tolerates nobody)", lambda n: n, plan)
+RULE = Rule("mean", "f ≤ n (and withstands nobody)", lambda n: n, plan)

@@ -32,10 +32,15 @@ contract RewardDistributor is IRewardDistributor {
     /// @inheritdoc IRewardDistributor
     uint256 public immutable override wTarget;
 
-    /// @inheritdoc IRewardDistributor
-    mapping(uint256 round => uint256 amount) public override mintedIn;
+    /// @dev One slot for 128 participants of a round: a claim pays for one write instead of two.
+    struct Page {
+        uint128 claimed; // bit per index
+        uint128 minted; // by their claims
+    }
 
-    mapping(uint256 round => BitMaps.BitMap indices) private _claimed;
+    uint256 private constant PAGE_SIZE = 128;
+
+    mapping(uint256 round => mapping(uint256 page => Page)) private _pages;
     BitMaps.BitMap private _treasuryClaimed;
     mapping(address member => Checkpoints.Trace208 byRound) private _credits;
 
@@ -77,15 +82,18 @@ contract RewardDistributor is IRewardDistributor {
     /// @inheritdoc IRewardDistributor
     function claim(uint256 round, uint16 index) external override returns (uint256 amount) {
         uint256 e = _finalizedEmission(round);
-        if (_claimed[round].get(index)) revert AlreadyClaimed(round, index);
+        Page memory page = _pages[round][index / PAGE_SIZE];
+        uint128 bit = _bit(index);
+        if (page.claimed & bit != 0) revert AlreadyClaimed(round, index);
         IRoundManager.Earnings memory earned = roundManager.earningsOf(round, index);
         (uint256 trainerReward, uint256 verifierReward, uint256 attesterReward) = _rewardsDown(e, earned);
         amount = trainerReward + verifierReward + attesterReward;
-        _claimed[round].set(index);
+        // A round mints at most its emission, far below 128 bits.
+        _pages[round][index / PAGE_SIZE] = Page(page.claimed | bit, page.minted + uint128(amount));
         emit Claimed(round, index, earned.owner, trainerReward, verifierReward, attesterReward);
         if (amount != 0) {
             _credit(earned.owner, round, amount);
-            _mint(earned.owner, round, amount);
+            token.mint(earned.owner, amount);
         }
     }
 
@@ -95,7 +103,7 @@ contract RewardDistributor is IRewardDistributor {
         if (_treasuryClaimed.get(round)) revert TreasuryAlreadyClaimed(round);
         _treasuryClaimed.set(round);
         emit TreasuryClaimed(round, treasury, amount);
-        _mint(treasury, round, amount);
+        token.mint(treasury, amount);
     }
 
     // --- views --------------------------------------------------------------------------------------------------------
@@ -107,8 +115,17 @@ contract RewardDistributor is IRewardDistributor {
     }
 
     /// @inheritdoc IRewardDistributor
+    function mintedIn(uint256 round) external view override returns (uint256 amount) {
+        uint256 n = roundManager.roundOf(round).reveals;
+        for (uint256 page = 0; page * PAGE_SIZE < n; ++page) {
+            amount += _pages[round][page].minted;
+        }
+        if (_treasuryClaimed.get(round)) amount += RewardMath.treasuryDown(emission(round));
+    }
+
+    /// @inheritdoc IRewardDistributor
     function isClaimed(uint256 round, uint16 index) external view override returns (bool) {
-        return _claimed[round].get(index);
+        return _pages[round][index / PAGE_SIZE].claimed & _bit(index) != 0;
     }
 
     /// @inheritdoc IRewardDistributor
@@ -153,8 +170,8 @@ contract RewardDistributor is IRewardDistributor {
         trace.push(key, total + SafeCast.toUint208(amount));
     }
 
-    function _mint(address to, uint256 round, uint256 amount) private {
-        mintedIn[round] += amount;
-        token.mint(to, amount);
+    /// @dev Bit of an index in its page.
+    function _bit(uint256 index) private pure returns (uint128) {
+        return uint128(1 << (index % PAGE_SIZE));
     }
 }

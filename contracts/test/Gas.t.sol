@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
-import {console} from "forge-std/console.sol";
 import {Community} from "./utils/Community.sol";
 
 /// @notice Gas of every call with a target, kept in `snapshots/Gas.json`, and proof that it does not grow with the ring.
@@ -20,21 +19,21 @@ contract GasTest is Community {
     function test_gasOfEveryCall() public {
         address newcomer = makeAddr("newcomer");
         uint256 application = _apply(newcomer);
-        _under("applyToJoin", 80_000);
+        _under("applyToJoin", 100_000);
         _review(application, 0, 1, true);
-        _under("review: vote", 60_000);
+        _under("review: vote", 35_000);
         _review(application, 1, 2, true);
-        _under("review: admit", 200_000);
+        _under("review: admit", 140_000);
         _admitMany(SIZE - 1);
         members.push(newcomer);
 
         uint256 round = _measuredRound();
         distributor.claim(round, 0);
-        _under("claim: first of a round", 185_000);
+        _under("claim: first of a round", 170_000);
         distributor.claim(round, 1);
         _under("claim: first of a member", 150_000);
         distributor.claimTreasury(round);
-        _under("claimTreasury", 130_000);
+        _under("claimTreasury", 100_000);
 
         round = _toFinalized(SIZE);
         distributor.claim(round, 0);
@@ -44,7 +43,7 @@ contract GasTest is Community {
 
     function _measuredRound() private returns (uint256 round) {
         round = _open();
-        _under("openRound", 180_000);
+        _under("openRound", 115_000);
         for (uint256 i = 0; i < SIZE; ++i) {
             _commit(round, members[i]);
             if (i == 5) _under("commitUpdate", 60_000);
@@ -78,8 +77,9 @@ contract GasTest is Community {
             _attest(round, slot);
             attesting += vm.lastCallGas().gasTotalUsed;
         }
-        vm.snapshotValue("attest", attesting / 31);
-        if (attesting / 31 > 56_000) console.log("attest", attesting / 31);
+        // Mean over the slots: the walk of a single one depends on the seed.
+        vm.snapshotValue("attest: mean", attesting / 31);
+        assertLe(attesting / 31, 56_000, "attest");
         _propose(round);
         _under("proposeAggregate: 31", 300_000);
         _expire(round);
@@ -125,7 +125,6 @@ contract GasTest is Community {
     }
 
     function _under(string memory name, uint256 target) private {
-        uint256 used = vm.snapshotGasLastCall(name);
-        if (used > target) console.log("%s: %d > %d", name, used, target);
+        assertLe(vm.snapshotGasLastCall(name), target, name);
     }
 }

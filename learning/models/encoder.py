@@ -6,7 +6,7 @@ step, scoring and evaluation starts from the cached activations: the same floats
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from learning.device import precision_context
-from learning.errors import ModelError
+from learning.errors import ModelError, TrainingStopped
 from learning.models.base import Checkpoint, adapted_modules, base_model_hash, genesis, read_config, trainable
 from learning.models.lora import LoraLinear
 from learning.spec import LearningSpec
@@ -109,15 +109,25 @@ class Encoder:
                         f"The checkpoint's tensor {name} has a wrong shape, type, or a value that is not finite."
                     )
                 with torch.no_grad():
-                    target.copy_(torch.from_numpy(np.ascontiguousarray(array)))
+                    target.copy_(torch.tensor(array))
 
-    def prepare(self, texts: Sequence[str], max_tokens: int, precision: str) -> Prepared:
+    def prepare(
+        self,
+        texts: Sequence[str],
+        max_tokens: int,
+        precision: str,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Prepared:
         """Tokenise and run the frozen layers, longest texts first so that little padding is computed.
 
         Args:
             texts: one or more texts.
             max_tokens: tokens kept of each, special tokens included.
             precision: ``bf16`` or ``float32``.
+            should_stop: asked before each batch of 64 texts.
+
+        Raises:
+            TrainingStopped: ``should_stop`` said yes.
         """
         encoded = self._tokenizer(list(texts), truncation=True, max_length=max_tokens, return_attention_mask=False)
         tokens = [torch.tensor(ids) for ids in encoded["input_ids"]]
@@ -126,6 +136,8 @@ class Encoder:
         hidden = torch.empty(int(lengths.sum()), self._width, device=self.device)
         with torch.no_grad(), precision_context(self.device, precision):
             for rows in _by_length(lengths):
+                if should_stop is not None and should_stop():
+                    raise TrainingStopped("Preparing the texts was stopped, as asked.")
                 ids = nn.utils.rnn.pad_sequence([tokens[i] for i in rows], batch_first=True, padding_value=self._pad)
                 mask = _mask(lengths[rows], self.device)
                 states = self._embeddings(input_ids=ids.to(self.device))

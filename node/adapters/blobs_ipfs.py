@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from node.adapters.blobs_flatfs import DamagedBlock, FlatFs, Pins, in_thread
-from node.hosts.messages import Add, Connect, Message, Pin, Ready, Request, StartKubo, Unpin
+from node.hosts.messages import Add, Connect, Message, Peers, Pin, Ready, Request, StartKubo, Unpin
 from node.hosts.supervisor import HostDown, HostProcess, HostRefused, HostStatus, RequestFailed
 from node.protocol.cid import (
     CHUNK_BYTES,
@@ -52,7 +52,10 @@ log = logging.getLogger(__name__)
 
 _PUT_SECONDS: Final = 120.0
 _PIN_SECONDS: Final = 20.0  # of content that is complete here
-_CONNECT_SECONDS: Final = 10.0
+_CONNECT_SECONDS: Final = 5.0
+_LOOK_SECONDS: Final = 1.0
+_DIAL_PAUSE_MOST: Final = 30.0
+_MAX_KNOWN: Final = 256
 _DOWN_SECONDS: Final = 20.0  # how long a call waits for a child that is being restarted
 _FOR_EVER: Final = 1e9  # the caller's own deadline counts
 _MAX_HUNG: Final = 12  # forgotten calls that still occupy Kubo before it is started again
@@ -74,7 +77,9 @@ class KuboStore:
         self._quota = quota_bytes
         self._usage = 0
         self._wanted: Counter[bytes] = Counter()  # blocks of calls under way: not to be collected
-        self._known: list[str] = []
+        self._known: list[str] = []  # dialled on request
+        self._met: tuple[str, ...] = ()  # connected when last asked
+        self._keeper: asyncio.Task[None] | None = None
         self._start_message = start = replace(start, repo=str(root / "repo"))
         self._making_room = asyncio.Lock()
         self._ready = Ready("", ())
@@ -121,6 +126,7 @@ class KuboStore:
         try:
             store = cls(root, message, quota_bytes)
             await store._host.start()
+            store._keeper = asyncio.create_task(store._keep_connected(), name="connections of the blob store")
         except HostRefused as error:
             raise SetupError(error.failure.what, why=error.failure.why, hint=error.failure.hint) from error
         except HostDown as error:
@@ -222,18 +228,18 @@ class KuboStore:
             await self._host.request(lambda number: Unpin(number, cid), _PIN_SECONDS)
 
     async def connect(self, address: str) -> None:
-        """Dial another store's multiaddr (best effort), and again after a restart of the child."""
-        if address in self._known:
+        """Dial another store's multiaddr (best effort), and again whenever the connection is gone."""
+        if not _ADDRESS.fullmatch(address):
+            log.info("not the address of a store: %.100r", address)
             return
-        self._known = [*self._known[-255:], address]
-        try:
-            await self._host.request(lambda number: Connect(number, address), _CONNECT_SECONDS)
-        except (HostDown, RequestFailed, TimeoutError) as error:
-            log.info("dialling the store at %s failed: %s", address, error)
-            self._known.remove(address)
+        if await self._dial(address) and address not in self._known:
+            self._known = [*self._known[-_MAX_KNOWN:], address]
 
     async def close(self) -> None:
         """Stop the node."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait({self._keeper})
         await self._host.close()
 
     # --- the child ---
@@ -246,8 +252,41 @@ class KuboStore:
         else:
             log.warning("the IPFS host sent an unexpected %s", type(message).__name__)
 
+    async def _dial(self, address: str) -> bool:
+        try:
+            await self._host.request(lambda number: Connect(number, address), _CONNECT_SECONDS)
+        except (HostDown, RequestFailed, TimeoutError) as error:
+            log.debug("dialling the store at %s failed: %s", address, error)
+            return False
+        return True
+
+    async def _keep_connected(self) -> None:
+        """Dial the stores we know whenever they are away. Kubo does so too, but with pauses from five seconds up."""
+        pauses: dict[str, tuple[float, float]] = {}  # when to try again, and how long to wait after that
+        now = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            try:
+                said = await self._host.request(Peers, _CONNECT_SECONDS)
+            except (HostDown, RequestFailed, TimeoutError):
+                continue
+            # Kubo lists /ip4/…/tcp/…/<peer id>, without /p2p/.
+            self._met = tuple(
+                address
+                for address in (re.sub(r"/(\w+)$", r"/p2p/\1", peer) for peer in said[:_MAX_KNOWN])
+                if _ADDRESS.fullmatch(address)
+            )
+            there = {address.rpartition("/")[2] for address in (*self._met, *self._ready.addresses)}
+            for address in (*self._start_message.bootstrap, *self._known):
+                due, pause = pauses.get(address, (0.0, _LOOK_SECONDS))
+                if address.rpartition("/")[2] in there:
+                    pauses.pop(address, None)
+                elif now() >= due and not await self._dial(address):
+                    pauses[address] = now() + pause, min(2 * pause, _DIAL_PAUSE_MOST)
+
     def _restart_message(self, ready: Ready) -> Message:
-        message = replace(self._start_message, bootstrap=(*self._start_message.bootstrap, *self._known))
+        addresses = (*self._start_message.bootstrap, *self._known, *self._met)
+        message = replace(self._start_message, bootstrap=tuple(dict.fromkeys(addresses)))
         ports = [part for address in ready.addresses for part in re.findall(r"/tcp/(\d{1,5})(?:/|$)", address)]
         if message.port or message.announce or not ports:
             return message

@@ -53,7 +53,10 @@ class RpcStore:
             ConfigError: not an http(s) URL.
             BlobStoreDown: nothing answers there.
         """
-        parsed = httpx.URL(url)
+        try:
+            parsed = httpx.URL(url)
+        except httpx.InvalidURL:
+            parsed = httpx.URL()
         if parsed.scheme not in {"http", "https"} or not parsed.host:
             raise ConfigError(f"{url!r} is not the URL of an IPFS RPC endpoint.", hint="Try http://127.0.0.1:5001.")
         store = cls(parsed)

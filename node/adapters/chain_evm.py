@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, cast
 
 from eth_typing import ChecksumAddress, HexStr
-from web3.types import FilterParams, LogReceipt, TxParams
+from web3.exceptions import BlockNotFound
+from web3.types import BlockIdentifier, FilterParams, LogReceipt, TxParams
 
 from node.adapters.abi import CONTRACTS, AbiMismatch, contract_abi, decode_revert
 from node.adapters.chain_rpc import Revert, Rpc, RpcLimits, RpcRefused
@@ -22,6 +24,35 @@ from node.protocol.types import Address, Call, ChainEvent
 _SPAN = 2_000
 """Blocks asked for in one log query; halved where an endpoint refuses."""
 _REMEMBERED_BLOCKS = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """A log entry in our own types; ``timestamp`` None where the node does not say it."""
+
+    address: str
+    topics: tuple[bytes, ...]
+    data: bytes
+    block: int
+    block_hash: bytes
+    transaction: bytes
+    index: int
+    timestamp: int | None
+
+    @classmethod
+    def of(cls, log: LogReceipt) -> _Log:
+        stated = cast("Mapping[str, Any]", log).get("blockTimestamp")
+        timestamp = int(stated, 16) if isinstance(stated, str) else stated
+        return cls(
+            address=str(log["address"]),
+            topics=tuple(bytes(topic) for topic in log["topics"]),
+            data=bytes(log["data"]),
+            block=int(log["blockNumber"]),
+            block_hash=bytes(log["blockHash"]),
+            transaction=bytes(log["transactionHash"]),
+            index=int(log["logIndex"]),
+            timestamp=None if timestamp is None else int(timestamp),
+        )
 
 
 class EvmChain:
@@ -37,6 +68,7 @@ class EvmChain:
         self._names = {address.lower(): name for name, address in contracts.items()}
         self._sender = sender
         self._span = _SPAN
+        self._few = asyncio.Semaphore(8)
         self._timestamps: OrderedDict[bytes, int] = OrderedDict()
         self.gas_log: Mapping[str, Sequence[int]] = sender.gas_log if sender else {}
 
@@ -98,8 +130,27 @@ class EvmChain:
 
     async def head(self) -> Head:
         """Newest block."""
-        block = await self._rpc.ask(lambda: self._rpc.w3.eth.get_block("latest"))
-        return Head(number=int(block["number"]), timestamp=int(block["timestamp"]), hash=bytes(block["hash"]))
+
+        async def ask() -> Head:
+            block = await self._rpc.w3.eth.get_block("latest")
+            return Head(number=int(block["number"]), timestamp=int(block["timestamp"]), hash=bytes(block["hash"]))
+
+        return await self._rpc.ask(ask)
+
+    async def block_hash(self, number: int) -> bytes | None:
+        """Hash of a block by height; None where the endpoint does not serve it.
+
+        Raises:
+            RpcUnreachable: no answer.
+        """
+
+        async def ask() -> bytes | None:
+            try:
+                return bytes((await self._rpc.w3.eth.get_block(cast("BlockIdentifier", number)))["hash"])
+            except BlockNotFound:
+                return None
+
+        return await self._rpc.ask(ask)
 
     async def send(self, call: Call) -> Receipt:
         """Simulate, sign, send and wait for one call; see `TransactionSender.send`.
@@ -128,12 +179,12 @@ class EvmChain:
             "data": HexStr("0x" + abi.encode_call(call.function, call.arguments).hex()),
         }
         try:
-            answer = await self._rpc.ask(lambda: self._rpc.w3.eth.call(request, "latest", ccip_read_enabled=False))
+            answer = await self._rpc.call(request, "latest")
         except Revert as error:
             name, arguments = decode_revert(error.data)
             raise TransactionReverted(name, arguments, call=f"{call.contract}.{call.function}") from error
         try:
-            return abi.decode_result(call.function, len(call.arguments), bytes(answer))
+            return abi.decode_result(call.function, len(call.arguments), answer)
         except AbiMismatch as error:
             raise self._foreign(error) from error
 
@@ -144,7 +195,7 @@ class EvmChain:
             ChainError: a log entry that is none of ours.
             RpcUnreachable: no answer.
         """
-        logs: list[LogReceipt] = []
+        logs: list[_Log] = []
         span = self._span
         while first <= last:
             upper = min(last, first + span - 1)
@@ -157,57 +208,64 @@ class EvmChain:
                 continue
             self._span = span  # it worked: begin with it next time
             first = upper + 1
-        logs = [log for log in logs if not log.get("removed", False)]
-        logs.sort(key=lambda log: (log["blockNumber"], log["logIndex"]))
-        await self._learn_timestamps(logs)
-        return [self._event(log) for log in logs]
+        logs.sort(key=lambda log: (log.block, log.index))
+        timestamps = await self._timestamps_of(logs)
+        return [self._event(log, timestamps[log.block_hash]) for log in logs]
 
     # --- logs ---
 
-    async def _logs(self, first: int, last: int) -> Sequence[LogReceipt]:
+    async def _logs(self, first: int, last: int) -> list[_Log]:
         query: FilterParams = {
             "fromBlock": first,
             "toBlock": last,
             "address": cast("list[ChecksumAddress]", list(self._contracts.values())),
         }
-        return await self._rpc.ask(lambda: self._rpc.w3.eth.get_logs(query))
 
-    async def _learn_timestamps(self, logs: Sequence[LogReceipt]) -> None:
-        """Timestamp of every block with events: from the log where the node says it, else from the block. By block hash."""
-        for log in logs:
-            stated = cast("Mapping[str, Any]", log).get("blockTimestamp")
-            if stated is not None:
-                self._timestamps[bytes(log["blockHash"])] = int(stated, 16) if isinstance(stated, str) else int(stated)
-        wanted = {bytes(log["blockHash"]) for log in logs}
-        missing = [block for block in wanted if block not in self._timestamps]
-        for block, timestamp in zip(missing, await asyncio.gather(*map(self._timestamp, missing)), strict=True):
-            self._timestamps[block] = timestamp
-        for block in wanted:
-            self._timestamps.move_to_end(block)
-        while len(self._timestamps) > max(_REMEMBERED_BLOCKS, len(wanted)):
+        async def ask() -> list[_Log]:
+            logs = [_Log.of(log) for log in await self._rpc.w3.eth.get_logs(query) if not log.get("removed", False)]
+            if not all(first <= log.block <= last for log in logs):
+                raise ValueError("a log entry of another block")
+            return logs
+
+        return await self._rpc.ask(ask)
+
+    async def _timestamps_of(self, logs: Sequence[_Log]) -> dict[bytes, int]:
+        """Timestamp by block hash: what the log says, where the node says it there, else the block's; remembered."""
+        known = {log.block_hash: log.timestamp for log in logs if log.timestamp is not None}
+        for block in {log.block_hash for log in logs} - known.keys():
+            if block in self._timestamps:
+                known[block] = self._timestamps[block]
+        missing = list({log.block_hash for log in logs} - known.keys())
+        stated = await _all(map(self._timestamp, missing))
+        known.update(zip(missing, stated, strict=True))
+        self._timestamps.update(known)
+        while len(self._timestamps) > _REMEMBERED_BLOCKS:
             self._timestamps.popitem(last=False)
+        return known
 
     async def _timestamp(self, block: bytes) -> int:
-        found = await self._rpc.ask(lambda: self._rpc.w3.eth.get_block(cast("Any", block)))
-        return int(found["timestamp"])
+        async def ask() -> int:
+            return int((await self._rpc.w3.eth.get_block(cast("Any", block)))["timestamp"])
 
-    def _event(self, log: LogReceipt) -> ChainEvent:
-        contract = self._names.get(str(log["address"]).lower())
-        if contract is None:
-            raise self._foreign(AbiMismatch(f"a log entry of {log['address']} was not asked for"))
+        async with self._few:
+            return await self._rpc.ask(ask)
+
+    def _event(self, log: _Log, timestamp: int) -> ChainEvent:
+        contract = self._names.get(log.address.lower())
         try:
-            topics = [bytes(topic) for topic in log["topics"]]
-            name, arguments = contract_abi(contract).decode_event(topics, bytes(log["data"]))
+            if contract is None:
+                raise AbiMismatch(f"a log entry of {log.address}, which was not asked for")  # noqa: TRY301  # one way out
+            name, arguments = contract_abi(contract).decode_event(log.topics, log.data)
         except AbiMismatch as error:
             raise self._foreign(error) from error
         return ChainEvent(
             contract=contract,
             name=name,
             arguments=arguments,
-            block=int(log["blockNumber"]),
-            timestamp=self._timestamps[bytes(log["blockHash"])],
-            transaction=bytes(log["transactionHash"]),
-            log_index=int(log["logIndex"]),
+            block=log.block,
+            timestamp=timestamp,
+            transaction=log.transaction,
+            log_index=log.index,
         )
 
     def _foreign(self, error: AbiMismatch) -> ChainError:
@@ -218,13 +276,28 @@ class EvmChain:
         )
 
 
+async def _all(requests: Iterable[Coroutine[Any, Any, int]]) -> list[int]:
+    """Results in order; when one fails, or we are cancelled, none is left running."""
+    tasks = [asyncio.ensure_future(request) for request in requests]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def check_chain_id(rpc: Rpc, expected: int) -> None:
     """The endpoint serves the chain we mean.
 
     Raises:
         ChainIdMismatch: it serves another one.
     """
-    found = int(await rpc.ask(lambda: cast("Any", rpc.w3.eth.chain_id)))
+
+    async def ask() -> int:
+        return int(await rpc.w3.eth.chain_id)
+
+    found = await rpc.ask(ask)
     if found != expected:
         raise ChainIdMismatch(
             f"The RPC endpoint {rpc.host} serves chain {found}; this community lives on chain {expected}.",
@@ -233,8 +306,8 @@ async def check_chain_id(rpc: Rpc, expected: int) -> None:
 
 
 async def _check_code(rpc: Rpc, contracts: Mapping[str, Address], expected: Mapping[str, bytes] | None) -> None:
-    hashes = await asyncio.gather(*(code_hash(rpc, name, contracts[name]) for name in CONTRACTS))
-    for name, found in zip(CONTRACTS, hashes, strict=True):
+    for name in CONTRACTS:
+        found = await code_hash(rpc, name, contracts[name])
         if expected is not None and expected.get(name) != found:
             raise ChainError(
                 f"The code of {name} at {contracts[name]} is not the one in the manifest.",
@@ -244,16 +317,25 @@ async def _check_code(rpc: Rpc, contracts: Mapping[str, Address], expected: Mapp
 
 
 async def code_hash(rpc: Rpc, name: str, address: Address) -> bytes:
-    """Keccak-256 of the contract's runtime code.
+    """Keccak-256 of the contract's runtime code; raises as `runtime_code`."""
+    return keccak256(await runtime_code(rpc, name, address))
+
+
+async def runtime_code(rpc: Rpc, name: str, address: Address) -> bytes:
+    """Code of the contract ``name``.
 
     Raises:
         ChainError: there is no code.
     """
-    code = bytes(await rpc.ask(lambda: rpc.w3.eth.get_code(cast("ChecksumAddress", address))))
+
+    async def ask() -> bytes:
+        return bytes(await rpc.w3.eth.get_code(cast("ChecksumAddress", address)))
+
+    code = await rpc.ask(ask)
     if not code:
         raise ChainError(
             f"There is no contract {name} at {address}.",
             why="The chain was started anew, or the manifest belongs to another chain.",
             hint="Deploy again, or name the manifest of this chain.",
         )
-    return keccak256(code)
+    return code

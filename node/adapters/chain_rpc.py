@@ -9,16 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
 import aiohttp
+from eth_typing import ChecksumAddress
 from web3 import AsyncWeb3
 from web3.exceptions import ContractLogicError, Web3Exception, Web3RPCError
 from web3.providers.async_base import AsyncJSONBaseProvider
-from web3.types import RPCEndpoint, RPCResponse
+from web3.types import BlockIdentifier, RPCEndpoint, RPCResponse, TxParams
 
+from node.adapters.recursion import bound_recursion
 from node.protocol.errors import ChainError, ConfigError, RpcUnreachable
+from node.protocol.types import Address
+
+bound_recursion()
 
 T = TypeVar("T")
 
@@ -70,6 +75,7 @@ class _Provider(AsyncJSONBaseProvider):
         self._host = host
         self._limits = limits
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
         """Send one request; retried with back-off while the endpoint does not answer."""
@@ -94,12 +100,15 @@ class _Provider(AsyncJSONBaseProvider):
         )
 
     async def disconnect(self) -> None:
-        """Close the session; the next request would open a new one."""
+        """Close the session for good."""
+        self._closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()
 
     async def _post(self, body: bytes) -> tuple[int, bytes]:
+        if self._closed:
+            raise RpcUnreachable(f"The connection to {self._host} was closed.")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._limits.connections),
@@ -117,7 +126,7 @@ class _Provider(AsyncJSONBaseProvider):
     def _parse(self, status: int, answer: bytes) -> RPCResponse:
         try:
             response = self.decode_rpc_response(answer)
-        except ValueError:
+        except (ValueError, RecursionError):
             response = {}
         if not isinstance(response, dict) or not response:
             raise RpcUnreachable(
@@ -147,7 +156,7 @@ class Rpc:
         return f"Rpc({self.host})"
 
     async def ask(self, request: Callable[[], Awaitable[T]]) -> T:
-        """Result of ``request``, a call on `w3`.
+        """Result of ``request``, a call on `w3` with the conversion of its answer, which may be anything.
 
         Raises:
             Revert: the EVM refused a simulated call.
@@ -167,6 +176,22 @@ class Rpc:
                 f"The RPC endpoint {self.host} gave an answer that makes no sense: {type(error).__name__}.",
                 hint="Check that it is an Ethereum JSON-RPC endpoint.",
             ) from error
+
+    async def call(self, transaction: TxParams, block: int | Literal["pending", "latest"]) -> bytes:
+        """What a call would return at ``block``; raises as `ask`."""
+
+        async def run() -> bytes:
+            return bytes(await self.w3.eth.call(transaction, cast("BlockIdentifier", block), ccip_read_enabled=False))
+
+        return await self.ask(run)
+
+    async def nonce(self, account: Address, block: Literal["pending", "latest"]) -> int:
+        """Transactions of ``account`` up to ``block``; raises as `ask`."""
+
+        async def run() -> int:
+            return int(await self.w3.eth.get_transaction_count(cast("ChecksumAddress", account), block))
+
+        return await self.ask(run)
 
     async def close(self) -> None:
         """Release the connections."""

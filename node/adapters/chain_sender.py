@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, cast
 
 from eth_typing import ChecksumAddress, HexStr
+from hexbytes import HexBytes
 from web3.exceptions import TransactionNotFound
 from web3.types import TxParams, TxReceipt, Wei
 
@@ -64,12 +65,25 @@ class SendLimits:
 
 @dataclass(frozen=True, slots=True)
 class Mined:
-    """A successful transaction: hash, block, gas, and the address where it created a contract."""
+    """A mined transaction: hash, block, gas, the address where it created a contract, and whether it succeeded."""
 
     transaction: bytes
     block: int
     gas_used: int
     created: Address | None
+    succeeded: bool
+
+    @classmethod
+    def of(cls, receipt: TxReceipt) -> Mined:
+        """From web3's receipt."""
+        created = receipt.get("contractAddress")
+        return cls(
+            transaction=bytes(receipt["transactionHash"]),
+            block=int(receipt["blockNumber"]),
+            gas_used=int(receipt["gasUsed"]),
+            created=Address(str(created)) if created else None,
+            succeeded=receipt["status"] == 1,
+        )
 
 
 @dataclass(slots=True)
@@ -118,17 +132,10 @@ class TransactionSender:
             receipt = await self._wait(attempt, label, deadline)
             if receipt is None:  # another transaction took our nonce: simulate anew, it may no longer make sense
                 continue
-            gas_used = int(receipt["gasUsed"])
-            self.gas_log.setdefault(label, []).append(gas_used)
-            if receipt["status"] != 1:
+            self.gas_log.setdefault(label, []).append(receipt.gas_used)
+            if not receipt.succeeded:
                 raise await self._explain(call, receipt, attempt, label)
-            created = receipt.get("contractAddress")
-            return Mined(
-                transaction=bytes(receipt["transactionHash"]),
-                block=int(receipt["blockNumber"]),
-                gas_used=gas_used,
-                created=Address(str(created)) if created else None,
-            )
+            return receipt
         raise ChainError(
             f"{label} was displaced {self._limits.attempts} times by other transactions of {self._signer.address}.",
             why="Another process signs with the same key.",
@@ -142,7 +149,9 @@ class TransactionSender:
             gas = await self._simulate(call, label)
             for _ in range(self._limits.attempts):
                 max_fee, tip = await self._current_fees()
-                nonce = self._nonce if self._nonce is not None else await self._count("pending")
+                nonce = (
+                    self._nonce if self._nonce is not None else await self._rpc.nonce(self._signer.address, "pending")
+                )
                 self._nonce = None  # unknown until the node has answered; stays so if we are cancelled meanwhile
                 fields: TxParams = {
                     **{key: value for key, value in call.items() if key != "from"},  # type: ignore[typeddict-item]  # a subset of the same keys
@@ -159,7 +168,7 @@ class TransactionSender:
                     self._nonce = nonce + 1
                     return attempt
                 # the nonce is taken; the node's count may lag behind, so never go back
-                self._nonce = max(nonce + 1, await self._count("pending"))
+                self._nonce = max(nonce + 1, await self._rpc.nonce(self._signer.address, "pending"))
         raise ChainError(
             f"No free nonce was found for {label} of {self._signer.address}.",
             why="Another process signs with the same key.",
@@ -169,18 +178,21 @@ class TransactionSender:
     async def _simulate(self, call: TxParams, label: str) -> int:
         """Gas limit for ``call``; a revert is decoded before anything is signed."""
         at = self._limits.simulate_at
+
+        async def estimate() -> int:
+            return int(await self._rpc.w3.eth.estimate_gas(call, block_identifier=at))
+
         try:
-            estimate = await self._rpc.ask(lambda: self._rpc.w3.eth.estimate_gas(call, block_identifier=at))
+            return int(await self._rpc.ask(estimate) * self._limits.gas_factor) + self._limits.gas_extra
         except Revert as error:
             if error.data:
                 raise _reverted(error, label) from error
             await self._call(call, at, label)  # some nodes only tell the reason here
             raise _reverted(error, label) from error
-        return int(estimate * self._limits.gas_factor) + self._limits.gas_extra
 
     async def _call(self, call: TxParams, at: int | Literal["pending", "latest"], label: str) -> None:
         try:
-            await self._rpc.ask(lambda: self._rpc.w3.eth.call(call, cast("Any", at), ccip_read_enabled=False))
+            await self._rpc.call(call, at)
         except Revert as error:
             raise _reverted(error, label) from error
 
@@ -188,21 +200,20 @@ class TransactionSender:
         """``(maxFeePerGas, maxPriorityFeePerGas)``: twice the base fee lasts six full blocks. Remembered for a second."""
         now = asyncio.get_running_loop().time()
         if now - self._fees[0] > 1.0:
-            eth = self._rpc.w3.eth
-            block = await self._rpc.ask(lambda: eth.get_block("latest"))
-            tip = int(await self._rpc.ask(lambda: cast("Awaitable[Wei]", eth.max_priority_fee)))
-            base = int(block.get("baseFeePerGas", 0))
-            self._fees = (now, 2 * base + tip, tip)
-            limit = self._limits.max_fee
+            base, tip = await self._rpc.ask(self._market)
+            max_fee, limit = 2 * base + tip, self._limits.max_fee
             if limit is not None and base + tip > limit:
-                self._fees = (float("-inf"), 0, 0)
                 raise ChainError(
                     f"Gas costs {base + tip} wei now; the limit is {limit}.",
                     hint="Wait for a quieter time, or raise the limit in the node's configuration.",
                 )
-            if limit is not None:
-                self._fees = (now, min(2 * base + tip, limit), tip)
+            self._fees = (now, max_fee if limit is None else min(max_fee, limit), tip)
         return self._fees[1], self._fees[2]
+
+    async def _market(self) -> tuple[int, int]:
+        """Base fee of the newest block, and the tip that the node suggests."""
+        block = await self._rpc.w3.eth.get_block("latest")
+        return int(block["baseFeePerGas"]), int(await self._rpc.w3.eth.max_priority_fee)
 
     async def _broadcast(self, attempt: _Attempt) -> bool:
         """Sign and send; False if the nonce belongs to another transaction.
@@ -229,7 +240,7 @@ class TransactionSender:
 
     # --- waiting ---
 
-    async def _wait(self, attempt: _Attempt, label: str, deadline: float) -> TxReceipt | None:
+    async def _wait(self, attempt: _Attempt, label: str, deadline: float) -> Mined | None:
         """The receipt; None if another transaction with our nonce was mined instead."""
         loop = asyncio.get_running_loop()
         pause, longest = self._limits.poll
@@ -255,22 +266,35 @@ class TransactionSender:
             await asyncio.sleep(pause)
             pause = min(2 * pause, longest)
 
-    async def _find_receipt(self, attempt: _Attempt) -> TxReceipt | None:
+    async def _find_receipt(self, attempt: _Attempt) -> Mined | None:
         for transaction in reversed(attempt.sent):
-            receipt = await self._or_none(lambda digest=transaction: self._rpc.w3.eth.get_transaction_receipt(digest))  # type: ignore[misc]  # default binds the loop variable
-            if receipt is not None:
-                return cast("TxReceipt", receipt)
+            found = await self._rpc.ask(partial(self._look_up, transaction))
+            if found is not None:
+                return found
         return None
+
+    async def _look_up(self, transaction: bytes) -> Mined | None:
+        try:
+            return Mined.of(await self._rpc.w3.eth.get_transaction_receipt(cast("HexBytes", transaction)))
+        except TransactionNotFound:
+            return None
+
+    async def _is_known(self, transaction: bytes) -> bool:
+        try:
+            await self._rpc.w3.eth.get_transaction(cast("HexBytes", transaction))
+        except TransactionNotFound:
+            return False
+        return True
 
     async def _nurse(self, attempt: _Attempt, *, bump: bool) -> bool:
         """Help a transaction that waits too long; False if its nonce was used by another one."""
-        if await self._count("latest") > attempt.nonce:
+        if await self._rpc.nonce(self._signer.address, "latest") > attempt.nonce:
             return await self._find_receipt(attempt) is not None
         newest, raw = list(attempt.sent.items())[-1]
-        if await self._or_none(lambda: self._rpc.w3.eth.get_transaction(cast("Any", newest))) is None:
+        if not await self._rpc.ask(partial(self._is_known, newest)):
             _log.info("transaction 0x%s was dropped; sending it again", newest.hex())
             await self._offer(raw)
-        missing = await self._count("pending")
+        missing = await self._rpc.nonce(self._signer.address, "pending")
         if missing < attempt.nonce:  # one before it vanished: an empty transfer to ourselves closes the gap
             _log.info("nonce %d is missing; filling it", missing)
             await self._offer(self._signer.sign_transaction(await self._filler(missing)))
@@ -312,28 +336,14 @@ class TransactionSender:
         except RpcRefused as error:
             _log.debug("not accepted again: %s", error.message)
 
-    async def _count(self, block: Literal["pending", "latest"]) -> int:
-        account = cast("ChecksumAddress", self._signer.address)
-        return int(await self._rpc.ask(lambda: self._rpc.w3.eth.get_transaction_count(account, block)))
-
-    async def _or_none(self, request: Callable[[], Awaitable[Any]]) -> Any:
-        """Result of a look-up by transaction hash, None where the node knows none."""
-
-        async def look() -> Any:
-            try:
-                return await request()
-            except TransactionNotFound:
-                return None
-
-        return await self._rpc.ask(look)
-
-    async def _explain(self, call: TxParams, receipt: TxReceipt, attempt: _Attempt, label: str) -> ChainError:
+    async def _explain(self, call: TxParams, receipt: Mined, attempt: _Attempt, label: str) -> ChainError:
         """Why a mined transaction failed: the same call on the state after its block (or the newest, if that is pruned)."""
-        if int(receipt["gasUsed"]) >= int(attempt.fields["gas"]):
-            return TransactionReverted("OutOfGas", (int(receipt["gasUsed"]),), call=label)
-        for block in (int(receipt["blockNumber"]), "latest"):
+        if receipt.gas_used >= int(attempt.fields["gas"]):
+            return TransactionReverted("OutOfGas", (receipt.gas_used,), call=label)
+        newest: Literal["latest"] = "latest"
+        for block in (receipt.block, newest):
             try:
-                await self._call(call, cast("Any", block), label)
+                await self._call(call, block, label)
             except TransactionReverted as reverted:
                 return reverted
             except RpcRefused:

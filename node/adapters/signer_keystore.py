@@ -28,8 +28,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
+from node.adapters.recursion import bound_recursion
 from node.protocol.errors import KeystoreError, LocalProtocolError
 from node.protocol.types import Address
+
+bound_recursion()
 
 _DERIVE_INFO = b"commonweight/derive/1"
 _X25519_INFO = b"commonweight/x25519/1"
@@ -188,7 +191,7 @@ def _parse_keystore(path: Path, data: bytes) -> dict[str, Any]:
         parameters = document["crypto"]["kdfparams"]
         cost = parameters["n"] * parameters["r"] * parameters["p"]
         usable = document["crypto"]["kdf"] == "scrypt" and parameters["dklen"] == 32
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _damaged(path, f"not a V3 keystore ({type(error).__name__})") from None
     if document.get("version") != 3 or not usable:
         raise _damaged(path, "only version 3 with scrypt is read")

@@ -22,7 +22,7 @@ from typing import IO, Final
 from node.hosts.messages import Failed
 
 _PR_SET_PDEATHSIG: Final = 1
-_LOCK_SECONDS: Final = 8.0  # a predecessor that was told to stop gets this long to leave the folder
+_LOCK_SECONDS: Final = 4.0  # a predecessor that was told to stop gets this long to leave the folder
 _LOG_LINES_PER_MINUTE: Final = 120
 
 

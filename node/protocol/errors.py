@@ -81,7 +81,7 @@ class TransactionReverted(ChainError):
         self.error = error
         self.arguments = arguments
         self.call = call
-        shown = ", ".join(str(argument) for argument in arguments)
+        shown = ", ".join("0x" + a.hex() if isinstance(a, bytes) else str(a) for a in arguments)
         super().__init__(f"The contract refused {call or 'the call'}: {error}({shown}).", hint=hint)
 
 

@@ -12,6 +12,7 @@ Written as canonical JSON with a version; at most 4 KiB. Each check is IGNORE (d
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -25,6 +26,7 @@ VERSION = 1
 MAX_BYTES = 4096
 MAX_ADDRESSES = 8
 MAX_ADDRESS_LENGTH = 256
+_ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ def decode(data: bytes) -> Message:
         raise RemoteProtocolError(f"A gossip message has {len(data)} bytes, more than {MAX_BYTES}.")
     try:
         body = json.loads(data)
-        if not isinstance(body, dict) or body.pop("v", None) != VERSION:
+        version = body.pop("v", None) if isinstance(body, dict) else None
+        if type(version) is not int or version != VERSION:  # True == 1
             raise RemoteProtocolError("A gossip message has another version than ours.")
         return _build(body)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -102,9 +105,8 @@ def _build(body: Mapping[str, Any]) -> Message:
     kind = body["kind"]
     fields = {key: value for key, value in body.items() if key != "kind"}
     sender = Address(_text(fields.pop("sender"), 42))
-    if not (len(sender) == 42 and sender.startswith("0x")):
+    if not _ADDRESS.fullmatch(sender):
         raise ValueError("sender is not an address")
-    bytes.fromhex(sender[2:])
     if kind == Hello.kind:
         addresses = fields.pop("addresses")
         if fields or not isinstance(addresses, list) or len(addresses) > MAX_ADDRESSES:

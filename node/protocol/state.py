@@ -164,7 +164,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The network after some block."""
+    """The network after some block. Starts with the time of deployment as ``last_round_ended_at`` (round 0)."""
 
     members: Mapping[Address, Member] = field(default_factory=dict)
     applications: Mapping[int, Application] = field(default_factory=dict)

@@ -31,7 +31,7 @@ def decide(view: View, plan: StewardPlan) -> list[Action]:
 
 def _open(view: View, plan: StewardPlan, number: int) -> list[Action]:
     is_mine = view.seats[number % len(view.seats)] == view.me
-    is_late = view.state.rounds and view.now > view.state.last_round_ended_at + view.params.open_window
+    is_late = view.now > view.state.last_round_ended_at + view.params.open_window
     if number > plan.rounds or not is_mine or is_late or len(view.state.active) < plan.min_members:
         return []
     # Members must have been eligible before the opening block, so wait until the newest of them is a block old.
@@ -54,7 +54,7 @@ def decide_late(view: View, plan: StewardPlan) -> list[Action]:
         return []
     number = 1 if found is None else found.number + 1
     closed = view.state.last_round_ended_at + view.params.open_window
-    is_late = found is not None and view.now > closed and view.is_my_turn(number, closed)
+    is_late = view.now > closed and view.is_my_turn(number, closed)
     if number > plan.rounds or not is_late or len(view.state.active) < plan.min_members:
         return []
     return [Submit(f"{number}:open-unsealed", Call("RoundManager", "openRound", (bytes(32),)))]

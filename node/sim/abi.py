@@ -171,9 +171,10 @@ def convert(kind: str, value: Any, where: str) -> Any:
     Raises:
         LocalProtocolError: an ABI encoder would refuse it.
     """
-    if kind.endswith("[]") and isinstance(value, list | tuple):
-        return tuple(convert(kind[:-2], item, where) for item in value)
-    if kind.startswith("uint") and type(value) is int and 0 <= value < 1 << int(kind[4:]):
+    if kind.endswith("[]"):
+        if isinstance(value, list | tuple):
+            return tuple(convert(kind[:-2], item, where) for item in value)
+    elif kind.startswith("uint") and type(value) is int and 0 <= value < 1 << int(kind[4:]):
         return value
     if kind == "bool" and isinstance(value, bool):
         return value

@@ -119,9 +119,19 @@ class RewardDistributor(Contract):
         return round_number in self._treasury_claimed
 
     @view()
-    def total_minted(self) -> int:
-        """What all rounds minted so far."""
-        return sum(self._minted.values())
+    def initial_emission(self) -> int:
+        """Emission of round 1."""
+        return self._emission.initial
+
+    @view()
+    def halving(self) -> int:
+        """Rounds after which the emission halves."""
+        return self._emission.halving
+
+    @view()
+    def w_target(self) -> int:
+        """Weight sum that earns the whole trainers' pool, ppm."""
+        return self._emission.weight_target
 
     @view()
     def treasury(self) -> Address:

@@ -302,6 +302,16 @@ class MemberRegistry(Contract):
         return sum(account.stake for account in self.accounts.values())
 
     @view()
+    def round_manager(self) -> Address:
+        """The only account that may slash."""
+        return self._round_manager
+
+    @view()
+    def token(self) -> Address:
+        """Address of the contribution token."""
+        return self._token.address
+
+    @view()
     def exit_delay(self) -> int:
         """Seconds from `startExit` to `finishExit`."""
         return self._exit_delay

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from incentives.scoring import FIELDS, MAX_GAIN
 from node.protocol.commitments import RoundScope
@@ -82,6 +82,7 @@ class RoundStorage(Contract):
         self._params = params
         self._guideline_hash = guideline_hash
         self._model = genesis
+        self._genesis = genesis
         self._rounds: dict[int, RoundRecord] = {
             0: RoundRecord(
                 number=0,
@@ -104,6 +105,40 @@ class RoundStorage(Contract):
         """(phase, deadline); zeros for a round that was never opened."""
         found = self._rounds.get(round_number)
         return (0, 0) if found is None else (int(found.phase), found.deadline)
+
+    @view("uint256")
+    def round_of(self, round_number: int) -> tuple[Any, ...]:
+        """The record in the order of `IRoundManager.Round`; all zero for a round that was never opened."""
+        found = self._rounds.get(round_number)
+        if found is None:
+            return (*(0,) * 15, 0, *(ZERO_BYTES32,) * 4)
+        proposal = found.proposal
+        slots = range(found.slots(self._params)) if found.seed else ()
+        right = sum(1 << slot for slot in slots if proposal is not None and found.opens(slot, proposal))
+        punished = sum(1 << slot for slot, attestation in found.attestations.items() if attestation.is_slashed)
+        model = self._genesis if round_number == 0 else proposal
+        return (
+            int(found.phase),
+            found.deadline,
+            found.opened_at if round_number else 0,
+            found.seed_block,
+            found.expected,
+            len(found.commits),
+            len(found.participants),
+            found.score_commits,
+            found.score_reveals,
+            found.settled,
+            found.accepted,
+            int(found.seal),
+            int(found.void_reason),
+            found.sum_weight,
+            right,
+            punished,
+            found.seed or ZERO_BYTES32,
+            found.benchmark_commitment,
+            model.model_hash if model is not None else ZERO_BYTES32,
+            model.cid if model is not None else ZERO_BYTES32,
+        )
 
     @view()
     def latest_model(self) -> tuple[bytes, bytes, int]:

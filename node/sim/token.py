@@ -71,6 +71,21 @@ class ContributionToken(Contract):
         return True
 
     @view()
+    def name(self) -> str:
+        """Name of the token."""
+        return "Commonweight Contribution Token"
+
+    @view()
+    def symbol(self) -> str:
+        """Symbol of the token."""
+        return "CWT"
+
+    @view()
+    def decimals(self) -> int:
+        """Digits behind the point."""
+        return 18
+
+    @view()
     def total_supply(self) -> int:
         """Tokens in existence."""
         return self._supply

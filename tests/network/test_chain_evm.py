@@ -109,6 +109,20 @@ async def test_head_follows_the_chain(network: Network) -> None:
     assert after.timestamp >= before.timestamp
 
 
+async def test_old_blocks_stay_readable(network: Network) -> None:
+    """What an auditor needs, long after the states of those blocks are pruned: hashes (for seeds) and logs."""
+    chain = await network.chain(4)
+    receipt = await chain.send(approve(7))
+    early = await network.rpc("eth_getBlockByNumber", hex(receipt.block), False)
+    await network.rpc("anvil_mine", hex(network.anvil.options.prune_history + 100))
+    head = await chain.head()
+    assert await chain.block_hash(receipt.block) == bytes.fromhex(early["hash"][2:])
+    assert await chain.block_hash(head.number + 1000) is None
+    (event,) = await chain.events(0, head.number)
+    assert (event.arguments["value"], event.timestamp) == (7, int(early["timestamp"], 16))
+    assert (await chain.send(approve(8))).block > head.number
+
+
 async def test_results_have_the_ports_forms(network: Network) -> None:
     chain = await network.chain()
     model = await chain.read(Call("RoundManager", "latestModel"))

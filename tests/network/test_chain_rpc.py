@@ -1,6 +1,7 @@
 """The chain adapter behind an endpoint that misbehaves: a proxy before a real Anvil that fails, limits, strips or lies."""
 
 import asyncio
+import contextlib
 import logging
 import traceback
 from collections.abc import AsyncIterator, Callable
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from node.adapters.chain_evm import EvmChain
 from node.adapters.chain_rpc import RpcLimits, url_host
+from node.adapters.chain_sender import SendLimits
 from node.protocol.errors import ChainError, ConfigError, RpcUnreachable
 from node.protocol.types import Address, Call
 
@@ -20,7 +22,7 @@ pytestmark = pytest.mark.e2e
 Network = Any  # the class of conftest.py, which importlib mode does not let us import
 
 QUICK = RpcLimits(attempts=3, backoff=0.001, timeout=5.0)
-SECRET = "s3cr3t"  # noqa: S105  # stands for an access key in a URL
+SECRET = "s3cr3t"  # stands for an access key in a URL
 NO_ACCOUNT = Address("0x" + "11" * 20)
 
 
@@ -51,7 +53,7 @@ async def proxy(network: Network) -> AsyncIterator[Proxy]:
     proxy = Proxy(network.anvil.url)
     application = web.Application()
     application.router.add_post("/{path:.*}", proxy.handle)
-    runner = web.AppRunner(application)
+    runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -85,6 +87,14 @@ async def test_passing_trouble_is_retried(chain: EvmChain, proxy: Proxy, status:
     assert len(proxy.requests) == 3
 
 
+async def test_redirection_is_not_followed(chain: EvmChain, proxy: Proxy) -> None:
+    """The body of a request is nobody else's business."""
+    proxy.before = lambda _: web.Response(status=307, headers={"Location": "/elsewhere"})
+    with pytest.raises(RpcUnreachable, match="307"):
+        await chain.head()
+    assert len(proxy.requests) == 1
+
+
 async def test_lasting_trouble_is_unreachable(chain: EvmChain, proxy: Proxy) -> None:
     proxy.before = lambda _: web.Response(status=503)
     with pytest.raises(RpcUnreachable, match=r"status 503.*Tried 3 times"):
@@ -98,20 +108,72 @@ async def test_lasting_trouble_is_unreachable(chain: EvmChain, proxy: Proxy) -> 
         web.Response(text="<html>log in</html>"),
         web.Response(status=401, text="no"),
         web.Response(status=302, headers={"Location": "http://127.0.0.1:1/"}),
+        web.Response(text="[" * 1_000_000),
         web.json_response([]),
         web.json_response({}),
         web.json_response({"jsonrpc": "2.0", "id": 0, "result": {"number": "0x1"}}),
         web.json_response({"jsonrpc": "2.0", "id": 0, "result": {"number": "zero", "timestamp": [], "hash": 5}}),
         web.json_response({"jsonrpc": "2.0", "id": 0, "result": 7}),
+        web.json_response({"jsonrpc": "2.0", "id": 0, "result": [1]}),
         web.json_response({"jsonrpc": "2.0", "id": 0, "result": None}),
         web.json_response({"jsonrpc": "2.0", "id": 0}),
         web.json_response({"jsonrpc": "2.0", "id": 0, "error": "text"}),
     ],
-    ids=range(11),
+    ids=range(13),
 )
 async def test_nonsense_is_one_of_our_errors(chain: EvmChain, proxy: Proxy, answer: web.Response) -> None:
     proxy.before = lambda _: answer
     with pytest.raises(ChainError):
+        await chain.head()
+
+
+RESULTS = (None, 7, "0x", "0xzz", "text", [], [1], [{}], {}, {"status": "0x1"}, True)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "eth_chainId",
+        "eth_getCode",
+        "eth_call",
+        "eth_getLogs",
+        "eth_getBlockByNumber",
+        "eth_estimateGas",
+        "eth_getTransactionCount",
+        "eth_maxPriorityFeePerGas",
+        "eth_sendRawTransaction",
+        "eth_getTransactionReceipt",
+    ],
+)
+async def test_nonsense_to_any_request_is_one_of_our_errors(network: Network, proxy: Proxy, method: str) -> None:
+    """Or harmless, as an unread transaction hash is. Never an error of a library."""
+    limits = SendLimits(timeout=0.05)
+    for result in RESULTS:
+        lies = {"jsonrpc": "2.0", "id": 1, "result": result}
+        proxy.before = lambda asked, lies=lies: web.json_response(lies) if asked["method"] == method else None  # type: ignore[misc]  # binds the loop variable
+        for act in (
+            lambda chain: chain.head(),
+            lambda chain: chain.read(Call("RoundManager", "latestModel")),
+            lambda chain: chain.send(approve(1)),
+            lambda chain: chain.events(0, 5),
+        ):
+            with contextlib.suppress(ChainError):
+                async with await EvmChain.connect(
+                    proxy.url,
+                    31337,
+                    network.manifest.contracts,
+                    signer=network.signers[4],
+                    rpc_limits=QUICK,
+                    send_limits=limits,
+                ) as chain:
+                    await act(chain)
+    assert method in {asked["method"] for asked in proxy.requests}
+
+
+async def test_closed_chain_stays_closed(network: Network) -> None:
+    chain = await network.chain()
+    await chain.close()
+    with pytest.raises(RpcUnreachable, match="was closed"):
         await chain.head()
 
 
@@ -146,13 +208,13 @@ async def test_secrets_of_the_url_never_show(
     """In no error, traceback or log line, whatever goes wrong."""
     caplog.set_level(logging.DEBUG)
     shown = [repr(chain), repr(chain._rpc)]
-    for answer in (web.Response(status=503), web.Response(text="?"), web.Response(status=302)):
-        proxy.before = lambda _, answer=answer: answer  # type: ignore[misc]  # binds the loop variable
+    for status in (200, 302, 401, 503):
+        proxy.before = lambda _, status=status: web.Response(status=status, text="?")  # type: ignore[misc]  # binds the loop variable
         with pytest.raises(ChainError) as caught:
             await chain.head()
         shown += traceback.format_exception(caught.value)
     url = f"http://user:{SECRET}@127.0.0.1:1/{SECRET}"
-    for bad in (url, url.replace(":1/", ":x/"), f"ftp://{SECRET}@host/{SECRET}", f"http://no such host/{SECRET}"):
+    for bad in (url, url.replace(":1/", ":x/"), f"ftp://{SECRET}@host/{SECRET}", f"http://a..b/{SECRET}"):
         with pytest.raises((RpcUnreachable, ConfigError)) as other:
             await EvmChain.connect(bad, 31337, network.manifest.contracts, rpc_limits=QUICK)
         shown += traceback.format_exception(other.value)
@@ -195,6 +257,13 @@ async def test_lost_answer_to_a_sent_transaction(chain: EvmChain, proxy: Proxy) 
     await chain.send(approve(2))
     events = await chain.events(0, (await chain.head()).number)
     assert [event.arguments["value"] for event in events if event.name == "Approval"] == [1, 2]
+
+
+async def test_many_at_once_need_no_second_try(chain: EvmChain, proxy: Proxy) -> None:
+    await asyncio.gather(*(chain.send(approve(amount)) for amount in range(20)))
+    methods = [asked["method"] for asked in proxy.requests]
+    assert methods.count("eth_sendRawTransaction") == 20
+    assert methods.count("eth_getTransactionCount") == 1
 
 
 async def test_transaction_in_the_pool_already_counts_as_sent(chain: EvmChain, proxy: Proxy) -> None:
@@ -263,6 +332,7 @@ async def test_limited_log_range_is_asked_for_in_pieces(network: Network, chain:
     proxy.before = limited
     assert await chain.events(0, last) == whole
     assert sum(span for span in spans if span <= 50) == last + 1
+    assert len(spans) < 20, "halved, not crawled"
     spans.clear()
     assert await chain.events(0, last) == whole
     assert max(spans) <= 50, "the limit is remembered"

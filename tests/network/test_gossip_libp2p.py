@@ -161,6 +161,8 @@ async def test_strangers_cannot_kill_a_host_or_pass_off_messages(trio_of_hosts: 
 async def test_a_killed_host_comes_back_with_its_identity_and_misses_nothing(trio_of_hosts: Hosts):
     sender, victim, other = trio_of_hosts
     identity, addresses, pid = victim.peer_id, victim.addresses, victim.health.host.pid
+    await sender.publish(b"before")  # its peers will offer it again to the host that comes back
+    assert [await read(node, 1) for node in (victim, other)] == [[b"before"], [b"before"]]
     os.kill(pid, signal.SIGKILL)
 
     async def down() -> bool:

@@ -53,6 +53,7 @@ interface IRewardDistributor {
     function emission(uint256 round) external view returns (uint256);
 
     /// @notice What `round` has minted so far, the treasury's share included.
+    /// @dev A view for audits: it reads one slot per 128 participants.
     function mintedIn(uint256 round) external view returns (uint256);
 
     /// @notice Whether (round, index) was claimed.

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from learning.errors import DataError, ModelError
-from learning.evaluation import evaluate, score_updates, stepped
+from learning.evaluation import WORST_GAIN, evaluate, score_updates, stepped
 from learning.local_training import train
 from learning.models.encoder import Encoder
 from learning.prepared_pairs import prepare_pairs
@@ -69,6 +69,14 @@ def test_odd_updates_and_empty_slices_are_refused(
         score_updates(encoder, checkpoint, None, [{}], library_pairs[:4], eta=0.25, grid=GRID)
     with pytest.raises(DataError, match="1 pair"):
         evaluate(encoder, checkpoint, library_pairs[:1])
+
+
+def test_an_update_that_breaks_the_model_gets_the_worst_gain(
+    encoder: Encoder, checkpoint: Tensors, library_pairs: list[Pair]
+) -> None:
+    huge = {n: np.full_like(a, 1e38) for n, a in checkpoint.items() if n.endswith("B")}
+    gains = score_updates(encoder, checkpoint, None, [huge], library_pairs[:4], eta=0.25, grid=GRID)
+    assert gains == [WORST_GAIN]
 
 
 def test_a_step_changes_only_the_trained_factors(checkpoint: Tensors) -> None:

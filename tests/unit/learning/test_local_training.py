@@ -46,6 +46,17 @@ def test_training_lowers_the_loss_on_what_it_saw(
     assert evaluate(encoder, stepped(checkpoint, result.update, 1.0), seen)["loss"] < before - 0.01
 
 
+@pytest.mark.parametrize(("optimiser", "rate"), [("adamw", 3e-3), ("sgd", 0.3)])
+def test_both_optimisers_learn(
+    encoder: Encoder, checkpoint: Tensors, spec: LearningSpec, library_pairs: list[Pair], *, optimiser: str, rate: float
+) -> None:
+    seen = round_window(library_pairs, spec.samples_per_round, 1)
+    before = evaluate(encoder, checkpoint, seen)["loss"]
+    chosen = dataclasses.replace(spec, optimiser=optimiser, learning_rate=rate, epochs=2)
+    result = train(encoder, checkpoint, library_pairs, chosen, round=1, seed=1)
+    assert evaluate(encoder, stepped(checkpoint, result.update, 1.0), seen)["loss"] < before
+
+
 def test_update_is_clipped_to_the_bound(
     encoder: Encoder, checkpoint: Tensors, spec: LearningSpec, library_pairs: list[Pair]
 ) -> None:
@@ -100,6 +111,8 @@ def test_progress_is_told_and_stopping_stops(
             should_stop=lambda: len(told) == 2,
         )
     assert len(told) == 2
+    with pytest.raises(TrainingStopped, match="Preparing"):
+        train(encoder, checkpoint, library_pairs, spec, round=1, seed=1, should_stop=lambda: True)
 
 
 def test_divergence_is_an_error_not_an_update(

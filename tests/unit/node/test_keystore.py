@@ -6,6 +6,8 @@ import json
 import os
 import pickle
 import stat
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -150,6 +152,7 @@ def test_empty_password_file_is_refused(path: Path, tmp_path: Path):
         b"[]",
         b"null",
         b"\xff\xfe",
+        b"[" * 16_000,
         b'{"version": 3}',
         b'{"version": 3, "crypto": {"kdf": "scrypt", "kdfparams": {"n": "x", "r": 8, "p": 1, "dklen": 32}}}',
     ],
@@ -251,3 +254,20 @@ def test_shared_secret_is_equal_on_both_sides_and_nowhere_else():
 def test_unusable_encryption_key(public: bytes):
     with pytest.raises(KeystoreError, match="X25519"):
         KeystoreSigner.from_key(KEY).shared_secret(public)
+
+
+def test_libraries_do_not_loosen_the_recursion_limit() -> None:
+    """At their 100 000, nested JSON of a stranger would end the process with a segmentation fault."""
+    script = (
+        "import json, sys, eth_account\n"
+        "assert sys.getrecursionlimit() == 100_000, 'the library has changed: recursion.py may go'\n"
+        "import node.adapters.signer_keystore\n"
+        "assert sys.getrecursionlimit() == 1000\n"
+        "sys.setrecursionlimit(100_000)\n"
+        "import node.adapters.chain_evm, eth_account.signers.local, eth_keyfile\n"
+        "assert sys.getrecursionlimit() == 1000\n"
+        "try: json.loads('[' * 64000)\n"
+        "except RecursionError: print('bounded')"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.stdout == "bounded\n", result.stderr

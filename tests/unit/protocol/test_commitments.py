@@ -31,7 +31,7 @@ def commit(scope: RoundScope = SCOPE, who: Address = ALICE) -> list[bytes]:
 
 
 @pytest.mark.parametrize("scope", OTHER_SCOPES)
-def test_bound_to_chain_contract_and_round(scope):
+def test_bound_to_chain_contract_and_round(scope: RoundScope):
     assert set(commit()).isdisjoint(commit(scope))
 
 

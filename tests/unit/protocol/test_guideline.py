@@ -46,9 +46,12 @@ def test_update_protocol():
         text(data=3),
         text(data=[]),
         b" " * (MAX_BYTES + 1),
+        text(data={"x": float("nan")}),
+        text(data={"x": float("inf")}),
+        b"[" * 50_000,
     ],
 )
-def test_refuses_what_is_no_guideline(data):
+def test_refuses_what_is_no_guideline(data: bytes):
     with pytest.raises(ConfigError):
         Guideline.parse(data)
 
@@ -62,20 +65,24 @@ def test_refuses_what_is_no_guideline(data):
         {"outer_learning_rate": 0},
         {"max_norm": "wide"},
         {"max_bytes": None},
-        {"max_norm": float("nan")},
+        {"max_norm": 10**400},
+        {"max_norm": True, "max_bytes": -1},
     ],
 )
-def test_refuses_unusable_update_documents(change):
+def test_refuses_unusable_update_documents(change: dict[str, object]):
     with pytest.raises(ConfigError):
         _ = Guideline.parse(text(update={**UPDATE, **change})).update
 
 
 @pytest.mark.parametrize("missing", ["pipeline", "outer_learning_rate", "max_norm", "max_bytes"])
-def test_refuses_missing_fields(missing):
+def test_refuses_missing_fields(missing: str):
     with pytest.raises(ConfigError, match=missing):
         _ = Guideline.parse(text(update={key: value for key, value in UPDATE.items() if key != missing})).update
 
 
-def test_refuses_deep_nesting():
+@pytest.mark.parametrize("field", ["max_norm", "max_bytes", "outer_learning_rate"])
+def test_refuses_numbers_beyond_floats(field: str):
+    # 1e400 is JSON, and infinity once it is read.
+    data = text(update={**UPDATE, field: 123456}).replace(b"123456", b"1e400")
     with pytest.raises(ConfigError):
-        Guideline.parse(b"[" * 50_000)
+        _ = Guideline.parse(data).update

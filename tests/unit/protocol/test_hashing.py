@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from node.protocol.hashing import abi_encode, keccak256
@@ -27,7 +29,7 @@ def test_letter_case_of_an_address_does_not_matter():
 
 
 @pytest.mark.parametrize("value", [-1, 1 << 256, b"", b"\x00" * 31, b"\x00" * 33, "0x12", "x" * 42, "0x" + "zz" * 20])
-def test_refuses_what_is_no_static_word(value):
+def test_refuses_what_is_no_static_word(value: Any):
     with pytest.raises(ValueError, match=r"."):
         abi_encode(value)
 

@@ -25,7 +25,7 @@ FULL = Counters(
         (Phase.SETTLE, Phase.ATTEST),
     ],
 )
-def test_ends_early_once_everything_happened(phase, after):
+def test_ends_early_once_everything_happened(phase: Phase, after: Phase):
     assert is_complete(phase, FULL)
     assert step(phase, FULL) == Step(after)
 
@@ -43,7 +43,7 @@ def test_ends_early_once_everything_happened(phase, after):
         (Phase.CHALLENGE, FULL),
     ],
 )
-def test_waits_for_the_deadline_otherwise(phase, counters):
+def test_waits_for_the_deadline_otherwise(phase: Phase, counters: Counters):
     assert step(phase, counters, now=10) is None  # acts are allowed up to and including the deadline
     assert step(phase, counters, now=11) is not None
 
@@ -57,7 +57,7 @@ def test_waits_for_the_deadline_otherwise(phase, counters):
         (Phase.ATTEST, FULL, VoidReason.NO_QUORUM),
     ],
 )
-def test_voids(phase, counters, reason):
+def test_voids(phase: Phase, counters: Counters, reason: VoidReason):
     assert step(phase, counters, now=11) == Step(Phase.VOIDED, reason)
 
 
@@ -67,7 +67,7 @@ def test_seed_waits_for_its_block_alone():
 
 
 @pytest.mark.parametrize("phase", [Phase.NONE, Phase.FINALIZED, Phase.VOIDED])
-def test_ends_stay(phase):
+def test_ends_stay(phase: Phase):
     assert step(phase, FULL, now=10**9, block=10**9) is None
     assert not is_complete(phase, FULL)
 

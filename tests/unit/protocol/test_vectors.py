@@ -41,7 +41,7 @@ def generator() -> ModuleType:
 @pytest.mark.parametrize(
     ("name", "least"), [("ring.json", 50), ("tally.json", 150), ("commitments.json", 30), ("rewards.json", 30)]
 )
-def test_committed_files_are_what_the_generator_gives(generator, name, least):
+def test_committed_files_are_what_the_generator_gives(generator: ModuleType, name: str, least: int):
     assert (VECTORS / name).read_text(encoding="ascii") == generator.files()[name]
     assert len(cases(name)) >= least
 
@@ -69,7 +69,7 @@ def test_tally():
     assert seen == set(Verdict)
 
 
-def test_commitments(generator):
+def test_commitments(generator: ModuleType):
     found = cases("commitments.json")
     assert {case["kind"] for case in found} == {"update", "benchmark", "scores", "attestation", "seed"}
     assert len({frozenset(case) for case in found}) == 1  # every case has all keys, for vm.parseJson

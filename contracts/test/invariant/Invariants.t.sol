@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.34;
+
+import {ContributionToken} from "../../src/ContributionToken.sol";
+import {MemberRegistry} from "../../src/MemberRegistry.sol";
+import {RewardDistributor} from "../../src/RewardDistributor.sol";
+import {RoundManager} from "../../src/RoundManager.sol";
+import {IMemberRegistry} from "../../src/interfaces/IMemberRegistry.sol";
+import {IRoundManager} from "../../src/interfaces/IRoundManager.sol";
+import {TestBase} from "../utils/TestBase.sol";
+import {Handler} from "./Handler.sol";
+
+/// @notice What holds after any sequence of acts. The numbers are those of the design's list of invariants; I3, I10, I11,
+/// I14 and I23 are asserted within each act, by the handler.
+contract InvariantsTest is TestBase {
+    Handler private _handler;
+    ContributionToken private _token;
+    MemberRegistry private _registry;
+    RoundManager private _rounds;
+    RewardDistributor private _distributor;
+
+    function setUp() public {
+        _handler = new Handler();
+        (address t, address m, address r, address d) = _handler.contracts();
+        _token = ContributionToken(t);
+        _registry = MemberRegistry(m);
+        _rounds = RoundManager(r);
+        _distributor = RewardDistributor(d);
+
+        bytes4[] memory acts = new bytes4[](9);
+        acts[0] = Handler.step.selector;
+        acts[1] = Handler.diligentStep.selector;
+        acts[2] = Handler.claim.selector;
+        acts[3] = Handler.claimTreasury.selector;
+        acts[4] = Handler.prove.selector;
+        acts[5] = Handler.bond.selector;
+        acts[6] = Handler.leaveOrJoin.selector;
+        acts[7] = Handler.donate.selector;
+        acts[8] = Handler.misbehave.selector;
+        targetContract(address(_handler));
+        targetSelector(FuzzSelector({addr: address(_handler), selectors: acts}));
+    }
+
+    // --- campaigns: one each for money, ring and liveness ---------------------------------------------------------------
+
+    function invariant_I1_I2_I4_I7_I13_I20_money() public view {
+        _I1_supplyIsRewardsAndGrantsLessBurned();
+        _I2_roundsMintAtMostTheirEmission();
+        _I4_registryIsSolvent();
+        _I13_burnedAndBountiesAreWhatWasSlashed();
+        _creditsAreWhatWasPaid();
+    }
+
+    function invariant_I8_I9_ring() public view {
+        _I8_countersEqualCounts();
+        _I9_ring();
+    }
+
+    function invariant_I12_everyRoundEnds() public {
+        uint256 state = vm.snapshotState();
+        assertLe(_handler.runOut(), 12, "I12");
+        vm.revertToState(state);
+    }
+
+    // --- money --------------------------------------------------------------------------------------------------------
+
+    function _I1_supplyIsRewardsAndGrantsLessBurned() private view {
+        uint256 burned = _handler.slashed() - _handler.bounties() + _handler.burnedOnExit();
+        assertEq(_token.totalSupply(), _handler.rewarded() + _handler.granted() - burned, "I1");
+        assertLe(_token.totalSupply(), _token.cap(), "I20");
+    }
+
+    function _I2_roundsMintAtMostTheirEmission() private view {
+        uint256 total = 0;
+        for (uint256 round = 1; round <= _rounds.currentRound(); ++round) {
+            uint256 minted = _distributor.mintedIn(round);
+            (IRoundManager.Phase phase,) = _rounds.phaseOf(round);
+            assertLe(minted, _distributor.emission(round), "I2 emission");
+            if (phase != IRoundManager.Phase.Finalized) assertEq(minted, 0, "I2 only when Finalized");
+            total += minted;
+        }
+        assertEq(total, _handler.rewarded(), "I7 every claim once");
+    }
+
+    function _I4_registryIsSolvent() private view {
+        uint256 stakes = 0;
+        uint256 eligible = 0;
+        for (uint256 i = 0; i < _handler.MEMBERS(); ++i) {
+            address member = _handler.memberAt(i);
+            stakes += _registry.stakeOf(member);
+            assertLe(_registry.unvestedOf(member), _registry.stakeOf(member), "the grant is part of the stake");
+            bool isActive = _registry.statusOf(member) == IMemberRegistry.Status.Active;
+            if (isActive && _registry.stakeOf(member) >= _registry.minBond()) ++eligible;
+        }
+        assertEq(_registry.totalStake(), stakes, "sum of stakes");
+        assertGe(_token.balanceOf(address(_registry)), stakes, "I4");
+        assertEq(_registry.eligibleCount(), eligible, "eligible members are counted");
+    }
+
+    function _I13_burnedAndBountiesAreWhatWasSlashed() private view {
+        assertLe(_handler.bounties() * 2, _handler.slashed(), "I13");
+    }
+
+    function _creditsAreWhatWasPaid() private view {
+        uint256 credits = 0;
+        for (uint256 i = 0; i < _handler.MEMBERS(); ++i) {
+            credits += _distributor.creditAt(_handler.memberAt(i), type(uint256).max);
+        }
+        uint256 treasury = 0;
+        for (uint256 round = 1; round <= _rounds.currentRound(); ++round) {
+            if (_distributor.isTreasuryClaimed(round)) treasury += _distributor.emission(round) / 20;
+        }
+        assertEq(credits + treasury, _handler.rewarded(), "no reward without its credit");
+    }
+
+    // --- the ring -----------------------------------------------------------------------------------------------------
+
+    function _I8_countersEqualCounts() private view {
+        uint256 round = _rounds.currentRound();
+        IRoundManager.Round memory r = _rounds.roundOf(round);
+        if (r.seed == 0) return;
+        uint256 settled = 0;
+        uint256 accepted = 0;
+        uint256 sumWeight = 0;
+        for (uint256 index = 0; index < r.reveals; ++index) {
+            (IRoundManager.UpdateStatus status,, uint32 weight) = _rounds.resultOf(round, index);
+            if (status != IRoundManager.UpdateStatus.Pending) ++settled;
+            if (status == IRoundManager.UpdateStatus.Accepted) ++accepted;
+            sumWeight += weight;
+        }
+        assertEq(r.settled, settled, "I8 settled");
+        assertEq(r.accepted, accepted, "I8 accepted");
+        assertEq(r.sumWeight, sumWeight, "I8 weight");
+    }
+
+    function _I9_ring() private view {
+        uint256 round = _rounds.currentRound();
+        IRoundManager.Round memory r = _rounds.roundOf(round);
+        if (r.seed == 0) return;
+        uint256 n = r.reveals;
+        uint256 k = n - 1 < 7 ? n - 1 : 7;
+        uint256[] memory verifiers = new uint256[](n);
+        for (uint256 index = 0; index < n; ++index) {
+            for (uint256 other = 0; other < index; ++other) {
+                assertTrue(_rounds.ownerOf(round, index) != _rounds.ownerOf(round, other), "I9 unique");
+            }
+            uint256 position = _rounds.positionOf(round, index);
+            for (uint256 j = 0; j < k; ++j) {
+                uint256 scored = _rounds.indexAt(round, (position + 1 + j) % n);
+                assertTrue(scored != index, "I9 nobody scores itself");
+                ++verifiers[scored];
+            }
+        }
+        for (uint256 index = 0; index < n; ++index) {
+            assertEq(verifiers[index], k, "I9 exactly k verifiers");
+        }
+    }
+
+    // --- the handler is worth its name --------------------------------------------------------------------------------
+
+    /// Random acts reach every kind of outcome: none of the above holds for want of trying.
+    function test_handlerReachesEveryOutcome() public {
+        for (uint256 i = 0; i < 600; ++i) {
+            uint256 a = uint256(keccak256(abi.encode(i, 1)));
+            uint256 b = uint256(keccak256(abi.encode(i, 2)));
+            uint256 c = uint256(keccak256(abi.encode(i, 3)));
+            _handler.step(a, b, c);
+            _handler.diligentStep(a);
+            _handler.claim(b, c);
+            _handler.claimTreasury(c);
+            _handler.prove(a, b, c);
+            _handler.bond(b, a);
+            _handler.leaveOrJoin(c, a);
+            _handler.donate(c, b);
+            _handler.misbehave(b, c);
+        }
+        assertGt(_handler.finalized(), 10, "finalized");
+        assertGt(_handler.voided(), 10, "voided");
+        assertGt(_handler.claims(), 10, "claimed");
+        assertGt(_handler.proofs(), 10, "proven");
+        assertGt(_handler.settledFaults(), 10, "found by settle");
+        assertGt(_handler.refusals(), 10, "refused");
+        assertGt(_handler.exits(), 1, "exits");
+        assertGt(_handler.repins(), 1, "seeds pinned again");
+    }
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.34;
+
+import {ContributionToken} from "../../src/ContributionToken.sol";
+import {MemberRegistry} from "../../src/MemberRegistry.sol";
+import {RewardDistributor} from "../../src/RewardDistributor.sol";
+import {RoundManager} from "../../src/RoundManager.sol";
+import {IContributionToken} from "../../src/interfaces/IContributionToken.sol";
+import {IMemberRegistry} from "../../src/interfaces/IMemberRegistry.sol";
+import {IRewardDistributor} from "../../src/interfaces/IRewardDistributor.sol";
+import {IRoundManager} from "../../src/interfaces/IRoundManager.sol";
+import {Community} from "../utils/Community.sol";
+
+/// @notice Constructors: what they refuse, how the four contracts name one another, and that nothing stays to be set.
+contract DeploymentTest is Community {
+    uint256 private constant MOST_GAIN = 524_287;
+    uint256 private constant LONGEST = 30 days;
+
+    function setUp() public {
+        _deploy(_defaults());
+    }
+
+    // --- token --------------------------------------------------------------------------------------------------------
+
+    function test_RevertWhen_aMinterIsZero() public {
+        vm.expectRevert(abi.encodeWithSelector(IContributionToken.ZeroMinter.selector, address(0), address(1)));
+        new ContributionToken(address(0), address(1));
+        vm.expectRevert(abi.encodeWithSelector(IContributionToken.ZeroMinter.selector, address(1), address(0)));
+        new ContributionToken(address(1), address(0));
+    }
+
+    // --- registry -----------------------------------------------------------------------------------------------------
+
+    /// A registry as deployed above, except for what the caller changed; the token names it.
+    function _registry(address[] memory holders, uint8 threshold, uint96 minBond, uint96 grant) private {
+        ContributionToken other = new ContributionToken(address(1), _next(vm.getNonce(address(this)) + 1));
+        new MemberRegistry(other, address(2), holders, threshold, minBond, grant, EXIT_DELAY);
+    }
+
+    function test_RevertWhen_theTokenNamesAnotherRegistry() public {
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IMemberRegistry.WiredElsewhere.selector, address(registry), _next(vm.getNonce(address(this)))
+            )
+        );
+        new MemberRegistry(token, address(2), seats, 3, MIN_BOND, GRANT, EXIT_DELAY);
+    }
+
+    function test_RevertWhen_seatsAreNone() public {
+        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.BadSeatCount.selector, 0, 64));
+        this.deployRegistry(new address[](0), 1, MIN_BOND, GRANT);
+    }
+
+    function test_RevertWhen_seatsAreTooMany() public {
+        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.BadSeatCount.selector, 65, 64));
+        this.deployRegistry(_distinct(65), 1, MIN_BOND, GRANT);
+    }
+
+    function test_RevertWhen_theThresholdIsOutOfRange() public {
+        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.BadThreshold.selector, 0, 5));
+        this.deployRegistry(seats, 0, MIN_BOND, GRANT);
+        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.BadThreshold.selector, 6, 5));
+        this.deployRegistry(seats, 6, MIN_BOND, GRANT);
+    }
+
+    function test_RevertWhen_aSeatIsEmptyOrGivenTwice() public {
+        address[] memory holders = _distinct(3);
+        holders[1] = address(0);
+        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.BadSeat.selector, 1, address(0)));
+        this.deployRegistry(holders, 2, MIN_BOND, GRANT);
+        holders[1] = holders[0];
+        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.BadSeat.selector, 1, holders[0]));
+        this.deployRegistry(holders, 2, MIN_BOND, GRANT);
+    }
+
+    function test_RevertWhen_theGrantIsBelowTheBondOrTheBondIsZero() public {
+        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.BadBond.selector, MIN_BOND, MIN_BOND - 1));
+        this.deployRegistry(seats, 3, MIN_BOND, MIN_BOND - 1);
+        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.BadBond.selector, 0, GRANT));
+        this.deployRegistry(seats, 3, 0, GRANT);
+    }
+
+    function test_64seatsAreAllowed() public {
+        this.deployRegistry(_distinct(64), 64, MIN_BOND, MIN_BOND);
+    }
+
+    function deployRegistry(address[] calldata holders, uint8 threshold, uint96 minBond, uint96 grant) external {
+        _registry(holders, threshold, minBond, grant);
+    }
+
+    function _distinct(uint256 count) private pure returns (address[] memory holders) {
+        holders = new address[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            holders[i] = address(uint160(1000 + i));
+        }
+    }
+
+    // --- round manager ------------------------------------------------------------------------------------------------
+
+    function test_RevertWhen_theRegistryNamesAnotherRoundManager() public {
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IRoundManager.WiredElsewhere.selector, address(rounds), _next(vm.getNonce(address(this)))
+            )
+        );
+        new RoundManager(registry, GUIDELINE, GENESIS_MODEL, GENESIS_CID, _defaults());
+    }
+
+    function test_RevertWhen_anExitIsFasterThanARound() public {
+        IRoundManager.Params memory p = _defaults();
+        uint256 longest = uint256(p.commitDuration) + p.revealDuration + 2 * uint256(p.scoreDuration) + p.settleDuration
+            + p.attestDuration + p.challengeDuration;
+        this.deployRounds(p, uint40(longest + 1)); // one second more is enough
+        vm.expectRevert(abi.encodeWithSelector(IRoundManager.ExitDelayTooShort.selector, longest, longest));
+        this.deployRounds(p, uint40(longest));
+    }
+
+    function deployRounds(IRoundManager.Params calldata p, uint40 exitDelay) external {
+        uint256 nonce = vm.getNonce(address(this));
+        ContributionToken t = new ContributionToken(address(1), _next(nonce + 1));
+        MemberRegistry r = new MemberRegistry(t, _next(nonce + 2), seats, 3, MIN_BOND, GRANT, exitDelay);
+        new RoundManager(r, GUIDELINE, GENESIS_MODEL, GENESIS_CID, p);
+    }
+
+    function _refused(IRoundManager.Params memory p, bytes32 name, uint256 value, uint256 least, uint256 most) private {
+        vm.expectRevert(abi.encodeWithSelector(IRoundManager.ParameterOutOfBounds.selector, name, value, least, most));
+        this.deployRounds(p, type(uint40).max / 2);
+    }
+
+    function test_I17_RevertWhen_aDurationIsOutOfBounds() public {
+        IRoundManager.Params memory p = _defaults();
+        p.openWindow = 0;
+        _refused(p, "openWindow", 0, 1, LONGEST);
+        p = _defaults();
+        p.commitDuration = uint32(LONGEST + 1);
+        _refused(p, "commitDuration", LONGEST + 1, 1, LONGEST);
+        p = _defaults();
+        p.revealDuration = 0;
+        _refused(p, "revealDuration", 0, 1, LONGEST);
+        p = _defaults();
+        p.scoreDuration = 0;
+        _refused(p, "scoreDuration", 0, 1, LONGEST);
+        p = _defaults();
+        p.settleDuration = 0;
+        _refused(p, "settleDuration", 0, 1, LONGEST);
+        p = _defaults();
+        p.attestDuration = 0;
+        _refused(p, "attestDuration", 0, 1, LONGEST);
+        p = _defaults();
+        p.challengeDuration = 0;
+        _refused(p, "challengeDuration", 0, 1, LONGEST);
+    }
+
+    function test_I17_RevertWhen_aCountIsOutOfBounds() public {
+        IRoundManager.Params memory p = _defaults();
+        p.seedDelayBlocks = 129;
+        _refused(p, "seedDelayBlocks", 129, 1, 128);
+        p = _defaults();
+        p.minParticipants = 1;
+        _refused(p, "minParticipants", 1, 2, type(uint16).max);
+        p = _defaults();
+        p.maxVerifiers = 8;
+        _refused(p, "maxVerifiers", 8, 1, 7);
+        p = _defaults();
+        p.maxAttesters = 32;
+        _refused(p, "maxAttesters", 32, 1, 31);
+    }
+
+    function test_I17_RevertWhen_aGainBoundIsOutOfBounds() public {
+        IRoundManager.Params memory p = _defaults();
+        p.tau = uint32(MOST_GAIN + 1);
+        _refused(p, "tau", MOST_GAIN + 1, 0, MOST_GAIN);
+        p = _defaults();
+        p.deltaMin = 0;
+        _refused(p, "deltaMin", 0, 1, MOST_GAIN);
+        p = _defaults();
+        p.harmMin = 0;
+        _refused(p, "harmMin", 0, 1, MOST_GAIN);
+        p = _defaults();
+        p.gainCap = p.deltaMin - 1;
+        _refused(p, "gainCap", p.deltaMin - 1, p.deltaMin, MOST_GAIN);
+    }
+
+    // --- distributor --------------------------------------------------------------------------------------------------
+
+    function deployDistributor(address treasury_, uint256 e0, uint256 halving, uint256 wTarget) external {
+        uint256 nonce = vm.getNonce(address(this));
+        ContributionToken t = new ContributionToken(_next(nonce + 1), address(1));
+        new RewardDistributor(t, rounds, treasury_, e0, halving, wTarget);
+    }
+
+    function test_RevertWhen_theTokenNamesAnotherDistributor() public {
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IRewardDistributor.WiredElsewhere.selector, address(distributor), _next(vm.getNonce(address(this)))
+            )
+        );
+        new RewardDistributor(token, rounds, treasury, INITIAL_EMISSION, HALVING, W_TARGET);
+    }
+
+    function test_RevertWhen_aDistributorParameterIsZero() public {
+        _zero(treasury, 0, 1, 1);
+        _zero(treasury, 1, 0, 1);
+        _zero(treasury, 1, 1, 0);
+        _zero(address(0), 1, 1, 1);
+    }
+
+    function _zero(address treasury_, uint256 e0, uint256 halving, uint256 wTarget) private {
+        vm.expectRevert(
+            abi.encodeWithSelector(IRewardDistributor.ZeroParameter.selector, e0, halving, wTarget, treasury_)
+        );
+        this.deployDistributor(treasury_, e0, halving, wTarget);
+    }
+
+    function test_RevertWhen_emissionsCouldExceedTheCap() public {
+        uint256 e0 = INITIAL_EMISSION + 1;
+        vm.expectRevert(
+            abi.encodeWithSelector(IRewardDistributor.EmissionsAboveCap.selector, 2 * e0 * HALVING, token.CAP())
+        );
+        this.deployDistributor(treasury, e0, HALVING, 1);
+    }
+
+    // --- what is deployed ---------------------------------------------------------------------------------------------
+
+    function test_theFourContractsNameOneAnother() public view {
+        assertEq(token.distributor(), address(distributor), "token -> distributor");
+        assertEq(token.registry(), address(registry), "token -> registry");
+        assertEq(address(registry.token()), address(token), "registry -> token");
+        assertEq(registry.roundManager(), address(rounds), "registry -> rounds");
+        assertEq(address(rounds.registry()), address(registry), "rounds -> registry");
+        assertEq(address(distributor.token()), address(token), "distributor -> token");
+        assertEq(address(distributor.roundManager()), address(rounds), "distributor -> rounds");
+    }
+
+    function test_constantsAreReadable() public view {
+        assertEq(abi.encode(rounds.params()), abi.encode(_defaults()), "params");
+        assertEq(rounds.guidelineHash(), GUIDELINE, "guideline");
+        assertEq(registry.seatCount(), 5, "seats");
+        assertEq(registry.threshold(), 3, "threshold");
+        assertEq(registry.minBond(), MIN_BOND, "bond");
+        assertEq(registry.grant(), GRANT, "grant");
+        assertEq(registry.exitDelay(), EXIT_DELAY, "exit delay");
+        assertEq(distributor.initialEmission(), INITIAL_EMISSION, "emission");
+        assertEq(distributor.halving(), HALVING, "halving");
+        assertEq(distributor.wTarget(), W_TARGET, "weight target");
+        assertEq(distributor.treasury(), treasury, "treasury");
+    }
+
+    function test_genesisIsRoundZero() public view {
+        (bytes32 modelHash, bytes32 cid, uint256 round) = rounds.latestModel();
+        assertEq(modelHash, GENESIS_MODEL, "model");
+        assertEq(cid, GENESIS_CID, "cid");
+        assertEq(round, 0, "round");
+        assertEq(rounds.currentRound(), 0, "current");
+        _assertPhase(0, IRoundManager.Phase.Finalized, "phase");
+    }
+
+    /// No owner, no admin, no setter: none of the usual doors has a handle.
+    function test_noContractHasAnOwnerOrASetter() public {
+        string[10] memory doors = [
+            "owner()",
+            "transferOwnership(address)",
+            "grantRole(bytes32,address)",
+            "getRoleAdmin(bytes32)",
+            "pause()",
+            "initialize()",
+            "upgradeTo(address)",
+            "upgradeToAndCall(address,bytes)",
+            "setRoundManager(address)",
+            "setToken(address)"
+        ];
+        address[4] memory deployed = [address(token), address(registry), address(rounds), address(distributor)];
+        for (uint256 c = 0; c < deployed.length; ++c) {
+            for (uint256 d = 0; d < doors.length; ++d) {
+                (bool ok,) = deployed[c].call(abi.encodeWithSignature(doors[d], address(this), bytes32(0)));
+                assertFalse(ok, doors[d]);
+            }
+        }
+    }
+
+    function test_codeSizesFit() public view {
+        uint256 limit = 24_576; // EIP-170
+        assertLt(address(rounds).code.length, limit, "rounds");
+        assertLt(address(registry).code.length, limit, "registry");
+        assertLt(address(distributor).code.length, limit, "distributor");
+        assertLt(address(token).code.length, limit, "token");
+    }
+}

@@ -1,0 +1,69 @@
+"""What a community starts from: its guideline, its genesis model, its public benchmark.
+
+The embedded default fine-tunes all-MiniLM-L6-v2 for code search on the Python packages installed here; `tiny` swaps in a random model that
+fits in a second, for tests of the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aggregation.bundle import encode
+from learning.models.base import base_model_hash, genesis
+from learning.models.installed import find_base_model
+from learning.sources import installed
+from learning.spec import LearningSpec
+from learning.tasks.code_search import encode_pairs
+from node.manifest import Content, content
+from node.protocol.guideline import Guideline
+from node.store import sha256
+
+GENESIS_SEED = 1
+"""Seeds LoRA's frozen factor A: part of the architecture, the same for everybody."""
+PUBLIC_ROWS = 500
+MAX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Founding:
+    """Founding files and their contents' names."""
+
+    guideline: Guideline
+    genesis: bytes
+    public_benchmark: bytes
+    base_model: Path
+
+    @property
+    def guideline_content(self) -> Content:
+        """Keccak-256 hash and CID of the guideline."""
+        return content(self.guideline.canonical, self.guideline.hash)
+
+    @property
+    def genesis_content(self) -> Content:
+        """SHA-256 and CID of the genesis model."""
+        return content(self.genesis, sha256(self.genesis))
+
+    @property
+    def benchmark_content(self) -> Content:
+        """SHA-256 and CID of the public benchmark."""
+        return content(self.public_benchmark, sha256(self.public_benchmark))
+
+
+def found(documents: dict[str, dict[str, Any]], base_model: Path | None, *, rows: int, cache: Path) -> Founding:
+    """Make the founding files.
+
+    Args:
+        documents: the guideline's four documents without the base model's hash.
+        base_model: folder of the base model; None looks for the installed package.
+        rows: rows of the public benchmark.
+        cache: folder for extracted pairs.
+    """
+    model = str(documents["architecture"]["learning"]["model"])
+    folder = find_base_model(model, base_model)
+    documents["architecture"]["learning"]["base_hash"] = base_model_hash(folder)
+    guideline = Guideline(documents)
+    spec = LearningSpec.from_mapping(guideline.learning)
+    benchmark = encode_pairs(installed.public_benchmark(rows, cache=cache))
+    return Founding(guideline, encode(genesis(spec, GENESIS_SEED, folder)), benchmark, folder)
