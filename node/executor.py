@@ -271,17 +271,20 @@ class Executor:
         limits = self.guideline.update
         outcome, reason = Fetched.VALID, ""
         try:
-            data = await self._get(reveal.cid, limits.max_bytes, reveal.content_hash)
+            if reveal.trainer == self.ports.signer.address:
+                data = self.store.load(found.number, "update.safetensors")
+            else:
+                data = await self._get(reveal.cid, limits.max_bytes, reveal.content_hash)
             validate_update(data, await self._schema(found), max_bytes=limits.max_bytes, max_norm=limits.max_norm)
             self.store.save(found.number, f"updates/{reveal.index}.safetensors", data)
         except UpdateRejected as error:
             outcome, reason = Fetched.MALFORMED, f"{error.reason}: {error.what}"
         except (BlobTooLarge, BlobCorrupt) as error:
-            outcome, reason = Fetched.MALFORMED, error.what
+            outcome, reason = Fetched.MALFORMED, str(error)
         except BlobUnavailable as error:
             if action.must:
                 raise
-            outcome, reason = Fetched.UNAVAILABLE, error.what
+            outcome, reason = Fetched.UNAVAILABLE, str(error)
         facts = self.facts_of(found.number)
         self._learn(found.number, replace(facts, fetched={**facts.fetched, reveal.index: (outcome, reason)}))
 

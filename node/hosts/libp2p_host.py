@@ -133,7 +133,7 @@ def build_host(start: StartGossip, keys: Any, listen: Any) -> Any:
     config = ConnectionConfig(
         max_connections=96,
         min_connections=0,
-        low_watermark=0,  # libp2p's own automatic dialling off: `node.hosts.libp2p_peers` does it
+        low_watermark=0,
         high_watermark=64,
         max_connections_per_peer=2,
         enable_health_monitoring=True,
@@ -142,7 +142,7 @@ def build_host(start: StartGossip, keys: Any, listen: Any) -> Any:
         ping_timeout=8.0,
         abort_connection_on_ping_failure=True,
     )
-    return new_host(
+    host = new_host(
         key_pair=keys,
         listen_addrs=[listen],
         sec_opt={NOISE: NoiseTransport(keys, noise_privkey=create_noise_key_pair().private_key)},
@@ -152,6 +152,10 @@ def build_host(start: StartGossip, keys: Any, listen: Any) -> Any:
         disable_identify_address_discovery=True,
         psk=start.network_key.hex() if start.network_key else None,
     )
+    # libp2p also dials every peer it ever heard of, up to half the high watermark, and has no switch for that;
+    # `node.hosts.libp2p_peers` keeps fewer connections, and the right ones.
+    host.get_network().auto_connector.maybe_connect = trio.lowlevel.checkpoint
+    return host
 
 
 class GossipHost:
@@ -354,6 +358,7 @@ def main() -> None:
     start_logging()
     logging.getLogger("libp2p").propagate = True  # py-libp2p switches that off, and its warnings then go past our limit
     logging.getLogger("libp2p.transport").setLevel(logging.CRITICAL)  # peers that are offline are nothing to report
+    logging.getLogger("libp2p.network.auto_connector").setLevel(logging.WARNING)
     trio.run(serve, raw)
 
 

@@ -301,3 +301,18 @@ def test_a_late_claim_counts_from_the_last_credited_round(community: Community):
     community.call(member, "claim", 1, late, contract=DISTRIBUTOR)
     credit = [community.read("creditAt", member, number, contract=DISTRIBUTOR) for number in (1, 2)]
     assert credit == [0, 2 * 1_900 * CWT]
+
+
+def test_the_round_record_as_the_contract_stores_it(community: Community):
+    community.play(Script(wrong_attest={4}))
+    slots = community.slots()
+    community.call(community.members[0], "slashWrongAttestation", 1, slots[4])
+    record = community.read("roundOf", 1)
+    _, model_hash, cid = community.model(1)
+    assert record[0] == Phase.FINALIZED
+    assert record[4:14] == (5, 5, 5, 5, 5, 5, 5, 2, 0, 5 * DEFAULT_GAIN)
+    assert record[14:16] == (0b11111 ^ 1 << slots[4], 1 << slots[4])
+    assert record[16] == community.seed
+    assert record[18:] == (model_hash, cid)
+    assert len(community.read("roundOf", 2)) == len(record)
+    assert not any(value for value in community.read("roundOf", 2) if value != bytes(32))
