@@ -36,7 +36,7 @@ class NodeSection:
 class NetworkSection:
     """Which community."""
 
-    manifest: Path = field(default=Path("network.json"), metadata={"help": "deployment manifest: chain, contracts"})
+    manifest: Path = field(default=Path("manifest.json"), metadata={"help": "deployment manifest: chain, contracts"})
     guideline: Path = field(default=Path("guideline.json"), metadata={"help": "the developer guideline"})
     public_benchmark: Path = field(
         default=Path("public.jsonl"), metadata={"help": "benchmark of rounds without a sealed slice"}

@@ -57,7 +57,7 @@ def check_request(data: bytes, application: Application, *, guideline_hash: byte
         return "the request's bytes do not have the hash in its transaction"
     try:
         request = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "the request is not JSON"
     if not isinstance(request, dict) or sorted(request) != sorted(REQUEST_KEYS):
         return f"the request does not have exactly the keys {', '.join(REQUEST_KEYS)}"
