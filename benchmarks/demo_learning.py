@@ -58,6 +58,7 @@ class Settings:
         default_factory=lambda: scoring.TallyParams(tau=300, delta_min=500, harm_min=3_000, gain_cap=20_000)
     )
     cache: Path | None = None
+    model_folder: Path | None = None
 
 
 class Federation:
@@ -66,7 +67,7 @@ class Federation:
     def __init__(self, spec: LearningSpec, settings: Settings, seed: int) -> None:
         self.spec, self.settings, self.seed = spec, settings, seed
         self.seconds: dict[str, float] = {}
-        base = find_base_model(spec.model)
+        base = find_base_model(spec.model, settings.model_folder)
         with self.timed("load model"):
             self.model = Encoder(base, spec, choose_device("cpu"))
         self.genesis: Tensors = genesis(spec, seed, base)
@@ -267,6 +268,7 @@ def main() -> int:
     )
     parser.add_argument("--baselines", type=int, default=1, choices=(0, 1, 2))
     parser.add_argument("--cache", type=Path)
+    parser.add_argument("--model-folder", type=Path)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     single_threaded()
@@ -275,8 +277,11 @@ def main() -> int:
     changes = {name: json.loads(value) for name, value in (text.split("=", 1) for text in options.set)}
     known = {field.name for field in dataclasses.fields(Settings)}
     learning |= {name: value for name, value in changes.items() if name not in known}
-    learning.setdefault("base_hash", base_model_hash(find_base_model(learning.get("model", "all-MiniLM-L6-v2"))))
-    settings = Settings(cache=options.cache, **{name: value for name, value in changes.items() if name in known})
+    learning.setdefault(
+        "base_hash", base_model_hash(find_base_model(learning.get("model", "all-MiniLM-L6-v2"), options.model_folder))
+    )
+    chosen = {name: value for name, value in changes.items() if name in known}
+    settings = Settings(cache=options.cache, model_folder=options.model_folder, **chosen)
     results = []
     for seed in options.seeds:
         results.append(replay(LearningSpec.from_mapping(learning), settings, seed, baselines=options.baselines))

@@ -143,6 +143,8 @@ contract RewardDistributor is IRewardDistributor {
 
     function _finalizedEmission(uint256 round) private view returns (uint256 e) {
         e = emission(round);
+        // A round that ended has no deadline left to look at.
+        // slither-disable-next-line unused-return
         (IRoundManager.Phase phase,) = roundManager.phaseOf(round);
         if (phase != IRoundManager.Phase.Finalized) revert NotFinalized(round, phase);
     }
@@ -167,6 +169,8 @@ contract RewardDistributor is IRewardDistributor {
         (bool exists, uint48 last, uint208 total) = trace.latestCheckpoint();
         uint48 key = SafeCast.toUint48(round);
         if (exists && last > key) key = last;
+        // The former and the new total, which the line above read and made.
+        // slither-disable-next-line unused-return
         trace.push(key, total + SafeCast.toUint208(amount));
     }
 

@@ -50,7 +50,7 @@ contract RoundManager is RoundFaults {
         uint256 windowEnd = uint256(ended.deadline) + OPEN_WINDOW;
         bool isWindowOpen = block.timestamp <= windowEnd;
         if (isWindowOpen) _requireSteward(round);
-        if (isWindowOpen == (benchmarkCommitment == 0)) {
+        if (isWindowOpen != (benchmarkCommitment != 0)) {
             revert WrongSeal(benchmarkCommitment, windowEnd, block.timestamp);
         }
 
@@ -165,7 +165,7 @@ contract RoundManager is RoundFaults {
         Round storage r = _open(round, Phase.Settle);
         (bytes32 seed, uint256 n) = _ring(round);
         UpdateStatus[] memory statuses = new UpdateStatus[](indices.length);
-        Sums memory sums;
+        Sums memory sums = Sums({settled: 0, accepted: 0, weight: 0});
         for (uint256 i = 0; i < indices.length; ++i) {
             statuses[i] = _settleOne(round, seed, n, indices[i], sums);
         }
@@ -185,6 +185,8 @@ contract RoundManager is RoundFaults {
     {
         if (index >= n) revert NoSuchIndex(index, n);
         uint256 position = RingShuffle.forward(seed, n, index);
+        // The gain of an earlier verdict does not matter here.
+        // slither-disable-next-line unused-return
         (status,) = _results[round].read(position);
         if (status != UpdateStatus.Pending) return UpdateStatus.Pending;
 

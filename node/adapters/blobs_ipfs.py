@@ -79,6 +79,9 @@ class KuboStore:
         self._wanted: Counter[bytes] = Counter()  # blocks of calls under way: not to be collected
         self._known: list[str] = []  # dialled on request
         self._met: tuple[str, ...] = ()  # connected when last asked
+        self._lost: tuple[str, ...] = ()  # connected before the child was restarted
+        self._pauses: dict[str, tuple[float, float]] = {}  # by address: when to dial again, and the pause before that
+        self._look = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._start_message = start = replace(start, repo=str(root / "repo"))
         self._making_room = asyncio.Lock()
@@ -249,6 +252,9 @@ class KuboStore:
             if not self._ready.peer_id:  # the folder is ours only now
                 shutil.rmtree(self._incoming, ignore_errors=True)
             self._ready = message
+            self._lost = self._met
+            self._pauses.clear()
+            self._look.set()
         else:
             log.warning("the IPFS host sent an unexpected %s", type(message).__name__)
 
@@ -261,36 +267,34 @@ class KuboStore:
         return True
 
     async def _keep_connected(self) -> None:
-        """Dial the stores we know whenever they are away. Kubo does so too, but with pauses from five seconds up."""
-        pauses: dict[str, tuple[float, float]] = {}  # when to try again, and how long to wait after that
-        now = asyncio.get_running_loop().time
+        """Dial the stores we know whenever they are away; the child dials nobody by itself."""
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            try:
-                said = await self._host.request(Peers, _CONNECT_SECONDS)
-            except (HostDown, RequestFailed, TimeoutError):
-                continue
-            # Kubo lists /ip4/…/tcp/…/<peer id>, without /p2p/.
-            self._met = tuple(
-                address
-                for address in (re.sub(r"/(\w+)$", r"/p2p/\1", peer) for peer in said[:_MAX_KNOWN])
-                if _ADDRESS.fullmatch(address)
-            )
-            there = {address.rpartition("/")[2] for address in (*self._met, *self._ready.addresses)}
-            for address in (*self._start_message.bootstrap, *self._known):
-                due, pause = pauses.get(address, (0.0, _LOOK_SECONDS))
-                if address.rpartition("/")[2] in there:
-                    pauses.pop(address, None)
-                elif now() >= due and not await self._dial(address):
-                    pauses[address] = now() + pause, min(2 * pause, _DIAL_PAUSE_MOST)
+            self._look.clear()
+            with contextlib.suppress(HostDown, RequestFailed, TimeoutError):
+                await self._dial_missing(await self._host.request(Peers, _CONNECT_SECONDS))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._look.wait()
+
+    async def _dial_missing(self, connected: Sequence[str]) -> None:
+        # Kubo lists /ip4/…/tcp/…/<peer id>, without /p2p/.
+        met = (re.sub(r"/(\w+)$", r"/p2p/\1", peer) for peer in connected[:_MAX_KNOWN])
+        self._met = tuple(address for address in met if _ADDRESS.fullmatch(address))
+        there = {address.rpartition("/")[2] for address in (*self._met, *self._ready.addresses)}
+        now = asyncio.get_running_loop().time()
+        wanted = dict.fromkeys((*self._start_message.bootstrap, *self._known, *self._lost))
+        away = [address for address in wanted if address.rpartition("/")[2] not in there]
+        due = [address for address in away if self._pauses.get(address, (0.0, 0.0))[0] <= now]
+        self._lost = ()
+        for address, reached in zip(due, await asyncio.gather(*map(self._dial, due)), strict=True):
+            pause = self._pauses.pop(address, (0.0, _LOOK_SECONDS / 2))[1]
+            if not reached:
+                self._pauses[address] = (now + 2 * pause, min(2 * pause, _DIAL_PAUSE_MOST))
 
     def _restart_message(self, ready: Ready) -> Message:
-        addresses = (*self._start_message.bootstrap, *self._known, *self._met)
-        message = replace(self._start_message, bootstrap=tuple(dict.fromkeys(addresses)))
+        message = self._start_message
         ports = [part for address in ready.addresses for part in re.findall(r"/tcp/(\d{1,5})(?:/|$)", address)]
-        if message.port or message.announce or not ports:
-            return message
-        return replace(message, port=int(ports[0]))
+        return message if message.port or message.announce or not ports else replace(message, port=int(ports[0]))
 
     def _tidy(self) -> None:
         """Before every start of the child, in a thread: remove left-overs, and unpinned blocks when space is short."""

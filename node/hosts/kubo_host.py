@@ -50,10 +50,11 @@ from node.hosts.messages import (
 log = logging.getLogger("node.hosts.kubo_host")
 
 _MAX_CALLS: Final = 64  # calls into Kubo at a time, hung ones included
+_START_ATTEMPTS: Final = 5
 _CLEANUP_SECONDS: Final = 2.0
 _MAX_LOG_BYTES: Final = 4 << 20
 _READ_BYTES: Final = 65_536
-_PEER_ADDRESS: Final = re.compile(r"(/.+)/p2p/([1-9A-HJ-NP-Za-km-z]{46,64})")
+_PEER_ADDRESS: Final = re.compile(r"/.+/p2p/[1-9A-HJ-NP-Za-km-z]{46,64}")
 
 
 class CallFailed(Exception):
@@ -139,10 +140,8 @@ def configure(start: StartKubo) -> None:
     """
     repo = Path(start.repo)
     config = json.loads((repo / "config").read_text("utf-8"))
-    bootstrap = []
     for address in start.bootstrap:
-        match = _PEER_ADDRESS.fullmatch(address)
-        if match is None:
+        if _PEER_ADDRESS.fullmatch(address) is None:
             raise CannotStart(
                 Failed(
                     setup=True,
@@ -151,11 +150,9 @@ def configure(start: StartKubo) -> None:
                     hint="Give a multiaddr that ends in its peer id: /ip4/192.0.2.7/tcp/4001/p2p/12D3Koo…",
                 )
             )
-        if match[2] != config["Identity"]["PeerID"]:
-            bootstrap.append(match)
-    config["Bootstrap"] = [match[0] for match in bootstrap]
-    # Peers listed here are dialled again, with growing pauses, whenever the connection is gone.
-    config["Peering"] = {"Peers": [{"ID": match[2], "Addrs": [match[1]]} for match in bootstrap]}
+    # Kubo shall dial nobody by itself (see `run_unconnected`); the node asks for every connection once we are ready.
+    config["Bootstrap"] = []
+    config["Peering"] = {"Peers": []}
     config["Addresses"] = {
         "Swarm": [multiaddr_of(start.listen, start.port)],
         "Announce": list(start.announce),
@@ -200,7 +197,7 @@ def start_node(start: StartKubo) -> tuple[Kubo, Ready]:
         repo.mkdir(mode=0o700, parents=True, exist_ok=True)
         kubo.create()
     configure(start)
-    if not kubo.run():
+    if not run_unconnected(kubo):
         raise CannotStart(
             Failed(
                 setup=True,
@@ -212,6 +209,24 @@ def start_node(start: StartKubo) -> tuple[Kubo, Ready]:
     peer = kubo.node_id()
     addresses = list(start.announce) or kubo.listen_addresses()
     return kubo, Ready(peer, tuple(f"{address}/p2p/{peer}" for address in addresses))
+
+
+def run_unconnected(kubo: Kubo) -> bool:
+    """Run the node so that no peer is connected yet; False when it does not start.
+
+    Kubo 0.22 listens before its exchange runs, and never exchanges blocks over a connection that it took in between:
+    content that the peer has would be unavailable for as long as the connection stands.
+    """
+    for _ in range(_START_ATTEMPTS):
+        if not kubo.run():
+            return False
+        if not kubo.peers():
+            break
+        log.info("a peer connected during the start; starting anew")
+        kubo.cleanup()
+    else:
+        return kubo.run()
+    return True
 
 
 def _last_line(path: Path) -> str:

@@ -42,7 +42,10 @@ class StartGossip:
 
 @dataclass(frozen=True, slots=True)
 class StartKubo:
-    """First message to `node.hosts.kubo_host`: repository folder, swarm key (32 bytes) and addresses."""
+    """First message to `node.hosts.kubo_host`: repository folder, swarm key (32 bytes) and addresses.
+
+    ``bootstrap`` is only checked: the node asks for each connection by `Connect`.
+    """
 
     repo: str
     listen: str

@@ -20,7 +20,7 @@ from node.executor import Applicant, Executor, Ports
 from node.ports import Trainer
 from node.protocol.cid import compute_cid, digest_from_cid
 from node.protocol.guideline import Guideline
-from node.protocol.types import Address, Phase
+from node.protocol.types import Address, Cid, Phase
 from node.roles.steward import StewardPlan
 from node.sim.blobs import SimSwarm
 from node.sim.chain import SimChain
@@ -172,6 +172,10 @@ class Community:
 
     def is_over(self, number: int) -> bool:
         return all((found := node.state.rounds.get(number)) is not None and found.is_over for node in self.nodes)
+
+    @staticmethod
+    def cid_of(data: bytes) -> Cid:
+        return compute_cid(data)
 
     def phase(self, number: int) -> Phase:
         found = self.nodes[0].state.rounds.get(number)

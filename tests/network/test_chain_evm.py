@@ -42,7 +42,7 @@ def approve(amount: int) -> Call:
 async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
     """First truthy answer of ``condition``."""
     async with asyncio.timeout(20):
-        while not (answer := await condition()):  # noqa: ASYNC110  # what is awaited happens in another process
+        while not (answer := await condition()):  # what is awaited happens in another process
             await asyncio.sleep(0.01)
     return answer
 

@@ -177,7 +177,7 @@ async def test_busy_deployer_is_refused(network: Network) -> None:
     await network.stop_mining()
     chain = await network.chain(5)
     sending = asyncio.create_task(chain.send(Call("ContributionToken", "approve", (OTHER, 1))))
-    while not int((await network.rpc("txpool_status"))["pending"], 16):  # noqa: ASYNC110  # happens in another process
+    while not int((await network.rpc("txpool_status"))["pending"], 16):  # happens in another process
         await asyncio.sleep(0.01)
     with pytest.raises(ChainError, match="1 unmined"):
         await deploy(network.anvil.url, 31337, network.signers[5], plan_of(network.manifest))
@@ -374,5 +374,5 @@ async def test_time_passes_and_never_falls(anvil: Anvil, network: Network) -> No
     assert stamps == sorted(stamps)
     assert stamps[-1] - first.timestamp < 25, "50 blocks at once are not 50 seconds"
     async with asyncio.timeout(10):
-        while (await chain.head()).timestamp < stamps[-1] + 2:  # noqa: ASYNC110  # happens in another process
+        while (await chain.head()).timestamp < stamps[-1] + 2:  # happens in another process
             await asyncio.sleep(0.05)

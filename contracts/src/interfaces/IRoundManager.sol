@@ -314,7 +314,8 @@ interface IRoundManager {
     /// @notice State of a round.
     function roundOf(uint256 round) external view returns (Round memory);
 
-    /// @notice A trainer's entry and the highest 208 bits of its commitment; `index` is meaningful once Revealed, `sequence` once Committed.
+    /// @notice A trainer's entry and the highest 208 bits of its commitment; `index` is meaningful once Revealed, `sequence`
+    /// once Committed.
     function trainerOf(uint256 round, address trainer)
         external
         view

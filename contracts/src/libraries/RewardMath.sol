@@ -32,6 +32,8 @@ library RewardMath {
     {
         uint256 pool = emission * TRAINERS_PERCENT / PERCENT;
         if (!isSealed) pool /= 2;
+        // The pool is a whole number of units in docs/protocol.md, so it is divided first.
+        // slither-disable-next-line divide-before-multiply
         return pool * weight / Math.max(sumWeight, wTarget);
     }
 

@@ -24,6 +24,8 @@ library RingShuffle {
     /// @param index In order of reveal, 0 … size−1.
     function forward(bytes32 seed, uint256 size, uint256 index) internal pure returns (uint256 position) {
         (uint256 half, uint256 mask) = _domain(size, index);
+        // The first pass of the loop reads what is written here.
+        // slither-disable-next-line write-after-write
         position = index;
         do {
             uint256 left = position >> half;
@@ -42,6 +44,8 @@ library RingShuffle {
     /// @param position Place on the ring, 0 … size−1.
     function inverse(bytes32 seed, uint256 size, uint256 position) internal pure returns (uint256 index) {
         (uint256 half, uint256 mask) = _domain(size, position);
+        // As in `forward`.
+        // slither-disable-next-line write-after-write
         index = position;
         do {
             uint256 left = index >> half;

@@ -95,6 +95,8 @@ abstract contract RoundFaults is RoundState {
     }
 
     function _slash(address member, uint16 bps, uint8 fault, uint256 round, address prover) private {
+        // The amount is the registry's business: it stands in its event.
+        // slither-disable-next-line unused-return
         registry.slash(member, bps, fault, round, prover);
     }
 }

@@ -277,12 +277,4 @@ contract DeploymentTest is Community {
             }
         }
     }
-
-    function test_codeSizesFit() public view {
-        uint256 limit = 24_576; // EIP-170
-        assertLt(address(rounds).code.length, limit, "rounds");
-        assertLt(address(registry).code.length, limit, "registry");
-        assertLt(address(distributor).code.length, limit, "distributor");
-        assertLt(address(token).code.length, limit, "token");
-    }
 }

@@ -67,7 +67,7 @@ def test_deadlock_is_raised_with_the_names_of_the_waiting():
 
 def test_endless_polling_is_raised_as_such():
     async def poll() -> None:
-        while True:  # noqa: ASYNC110 - the mistake under test
+        while True:
             await asyncio.sleep(1)
 
     with pytest.raises(VirtualTimeout, match="50 virtual seconds"):
@@ -79,7 +79,7 @@ def test_cleanup_may_take_time_after_a_failure():
 
     async def poll() -> None:
         try:
-            while True:  # noqa: ASYNC110 - the mistake under test
+            while True:
                 await asyncio.sleep(1)
         finally:
             await asyncio.sleep(100)
