@@ -15,11 +15,10 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from node.manifest import load_manifest
-
 from node.adapters.gossip_libp2p import LibP2PGossip
 from node.cli import run_supervised, start_logging, stop_with_parent
 from node.config import Config, load_config
+from node.manifest import load_manifest
 from node.protocol.errors import CommonweightError, SetupError
 from node.runtime import open_blobs, open_node
 from node.store import write_atomic

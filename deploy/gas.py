@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from hexbytes import HexBytes
 from web3 import AsyncWeb3
 from web3.providers.rpc import AsyncHTTPProvider
 
@@ -18,14 +19,16 @@ async def gas_used(url: str, manifest: Manifest, events: Iterable[ChainEvent]) -
     rounds: dict[bytes, int] = {}
     for event in events:
         rounds.setdefault(event.transaction, int(event.arguments.get("round", 0)))
-    ours, functions = set(manifest.contracts.values()), _selectors()
+    ours: set[str] = set(manifest.contracts.values())
+    functions = _selectors()
     w3 = AsyncWeb3(AsyncHTTPProvider(url))
     uses = []
     try:
         for digest, number in rounds.items():
-            transaction = await w3.eth.get_transaction(digest)
-            if transaction.get("to") in ours:
-                receipt = await w3.eth.get_transaction_receipt(digest)
+            identity = HexBytes(digest)
+            transaction = await w3.eth.get_transaction(identity)
+            if str(transaction.get("to")) in ours:
+                receipt = await w3.eth.get_transaction_receipt(identity)
                 uses.append(GasUse(functions[bytes(transaction["input"])[:4]], number, receipt["gasUsed"]))
     finally:
         await w3.provider.disconnect()

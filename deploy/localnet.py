@@ -249,7 +249,7 @@ class Localnet:
     async def _start_committee(self) -> None:
         folder = self.plan.folder / "committee"
         for seat in range(SEATS):
-            settings = {
+            settings: dict[str, Mapping[str, Any]] = {
                 "node": {"name": f"seat {seat}", "data": f"seat-{seat}/data", "roles": SEAT_ROLES},
                 "network": _network_files(".."),
                 "chain": {"rpc": self.url},
@@ -281,7 +281,7 @@ class Localnet:
         )
 
     def _write_config(self, member: Member, contact: Mapping[str, list[str]]) -> None:
-        settings = {
+        settings: dict[str, Mapping[str, Any]] = {
             "node": {"name": member.name, "roles": MEMBER_ROLES},
             "network": _network_files("../.."),
             "chain": {"rpc": self.url},

@@ -202,7 +202,8 @@ federated LoRA fine-tuning for code search, on a local chain, IPFS and libp2p. S
 <div class="tiles">{"".join(f'<div class="tile"><b>{value}</b><span>{escape(label)}</span></div>' for value, label in tiles)}</div>
 <h2>What this run shows</h2><ul class="claims">{claims}</ul>
 <h2>Metric by round</h2><figure>{metric_plot(summary)}
-<figcaption>Mean reciprocal rank on the public benchmark: repositories nobody trained on. Dashed: the pretrained model, each honest client alone on its own data, centralised training.</figcaption></figure>{note}
+<figcaption>Mean reciprocal rank on the public benchmark: repositories nobody trained on.
+Dashed: the pretrained model, each honest client alone on its own data, centralised training.</figcaption></figure>{note}
 <h2>Rewards by node</h2><figure>{rewards_plot(summary)}
 <figcaption>Paid for accepted updates, for scores that match the settled median, and for right attestations.</figcaption></figure>
 <h2>Members</h2>{_members_table(summary)}

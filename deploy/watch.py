@@ -117,7 +117,7 @@ class Watcher:
 
     def model_hashes(self, number: int) -> dict[str, str]:
         """Model hash that each node computed for a round, by address."""
-        hashes = {}
+        hashes: dict[str, str] = {}
         for member in self.net.members:
             computed = member.status().get("models", {}).get(str(number))
             if computed:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aggregation import outer
 from aggregation.bundle import Schema, Tensors, decode, encode, schema_of
+from aggregation.outer import apply as outer_step
 from node.protocol.errors import ConfigError
 from node.protocol.guideline import Guideline
 
@@ -56,7 +56,7 @@ def combine(parent: bytes, updates: Mapping[bytes, bytes], guideline: Guideline)
     decoded = {trainer: decode(data, max_bytes=protocol.max_bytes) for trainer, data in sorted(updates.items())}
     aggregate = parse(protocol.pipeline).aggregate(decoded, schema)
     velocity = {name: base[VELOCITY + name] for name, _shape in schema if VELOCITY + name in base}
-    stepped, moved = outer.apply(
+    stepped, moved = outer_step(
         {name: base[name] for name, _shape in schema},
         aggregate.tensors,
         learning_rate=protocol.outer_learning_rate,

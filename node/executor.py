@@ -321,7 +321,9 @@ class Executor:
         if not updates:
             return {}
         cosines, to_last = similarity_ppm(updates, last, schema_of(updates[0]))
-        novelty = novelty_ppm(cosines, to_last or [0] * len(updates), [found.reveals[index].sequence for index in valid])
+        novelty = novelty_ppm(
+            cosines, to_last or [0] * len(updates), [found.reveals[index].sequence for index in valid]
+        )
         return dict(zip(valid, novelty, strict=True))
 
     # --- attester ---

@@ -87,7 +87,7 @@ async def open_blobs(config: Config, root: Path) -> BlobStore:
     if config.ipfs.mode == "rpc":
         from node.adapters.blobs_rpc import RpcStore  # noqa: PLC0415 - one of two; the other stays unloaded
 
-        return await RpcStore.connect(config.ipfs.rpc)
+        return await RpcStore.start(config.ipfs.rpc)
     from node.adapters.blobs_ipfs import KuboStore  # noqa: PLC0415
 
     text = read_file(config.ipfs.swarm_key_file, "swarm key", "It comes with the network's files.").decode().strip()

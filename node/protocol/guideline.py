@@ -77,7 +77,9 @@ class Guideline:
             ) from error
         numbers = (protocol.max_norm, protocol.max_bytes, protocol.outer_learning_rate)
         if not all(isfinite(number) and number > 0 for number in numbers):
-            raise ConfigError("The guideline's max_norm, max_bytes and outer_learning_rate must be positive and finite.")
+            raise ConfigError(
+                "The guideline's max_norm, max_bytes and outer_learning_rate must be positive and finite."
+            )
         return protocol
 
     @property
