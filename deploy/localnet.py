@@ -69,7 +69,7 @@ class LocalnetPlan:
     attack: str = "sign_flip"
     rounds: int = 3
     seed: int = 0
-    slice_rows: int = 96
+    slice_rows: int = 128
     cache: Path = Path("build/cache/pairs")
     repositories: Sequence[Sequence[str]] | None = None
     port: int = 0

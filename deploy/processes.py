@@ -78,17 +78,21 @@ class Child:
                 hint=f"Its whole log is {self.log}.",
             )
 
-    def ask_to_stop(self) -> None:
-        """Close its standard input and send SIGTERM to it."""
+    def _close_input(self) -> None:
         if self.process.stdin is not None:
             with suppress(OSError):
                 self.process.stdin.close()
+
+    def ask_to_stop(self) -> None:
+        """Close its standard input and send SIGTERM to it."""
+        self._close_input()
         if self.is_running:
             with suppress(ProcessLookupError):
                 self.process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kill it and everything in its session."""
+        """Kill it and everything in its session, as a power cut would."""
+        self._close_input()
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()

@@ -6,6 +6,7 @@ Each deed is safe to repeat: what was found out is written to disk before it cou
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -43,6 +44,8 @@ from node.roles.membership import MAX_REQUEST_BYTES, REQUEST_VERSION, check_requ
 from node.roles.verifier import assigned_to, build_word
 from node.roles.view import AggregateFact, Facts, Fetched, Opening
 from node.store import NodeStore, sha256
+
+log = logging.getLogger("commonweight.executor")
 
 SLICE_MAX_BYTES = 8 << 20
 """Most bytes of a benchmark slice: a thousand long functions fit."""
@@ -285,6 +288,8 @@ class Executor:
             if action.must:
                 raise
             outcome, reason = Fetched.UNAVAILABLE, str(error)
+        if reason:
+            log.warning("update of %s in round %d is %s: %s", reveal.trainer, found.number, outcome.value, reason)
         facts = self.facts_of(found.number)
         self._learn(found.number, replace(facts, fetched={**facts.fetched, reveal.index: (outcome, reason)}))
 

@@ -118,6 +118,7 @@ class BlobStore(Protocol):
 
         Raises:
             BlobStoreDown: the node is not up.
+            SetupError: the disk or the store's quota is full.
         """
         ...
 
@@ -129,6 +130,7 @@ class BlobStore(Protocol):
             BlobTooLarge: it is longer than ``max_bytes`` (nothing beyond the limit is kept).
             BlobCorrupt: bytes differ from the CID.
             BlobStoreDown: the node is not up.
+            SetupError: the disk or the store's quota is full.
         """
         ...
 

@@ -367,7 +367,9 @@ class KuboStore:
             await in_thread(self._blocks.write, digest, block)
             target = cid_from_digest(digest)
         await self._ask(lambda number: Pin(number, target), _FOR_EVER)
-        await self._ask(lambda number: Unpin(number, target), _PIN_SECONDS)
+        # Somebody who waited for the same pin may have let go of it first.
+        with contextlib.suppress(RequestFailed):
+            await self._ask(lambda number: Unpin(number, target), _PIN_SECONDS)
 
     def _absent(self, digests: Sequence[bytes]) -> bool:
         return len(self._blocks.read_all(digests)[0]) < len(set(digests))

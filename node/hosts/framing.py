@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-import msgpack  # type: ignore[import-untyped]  # ships no types
+import msgpack
 
 from node.hosts.messages import MAX_ITEMS, MAX_PAYLOAD_BYTES, MAX_TEXT, Message, MessageError, from_wire, to_wire
 

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator
 from typing import Any, Final
 
-import msgpack  # type: ignore[import-untyped]  # ships no types
+import msgpack
 import trio
 from libp2p.custom_types import TProtocol
 from libp2p.peer.envelope import consume_envelope

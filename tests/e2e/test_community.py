@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -78,8 +77,7 @@ async def test_a_round_with_an_attacker_who_sends_nan_and_a_member_killed_in_the
         watcher = Watcher(net, chain, lines.append)
         await follow(watcher, lambda: watcher.state.rounds and watcher.state.rounds[1].phase >= Phase.REVEAL)
         victim = net.members[0]
-        os.killpg(victim.child.process.pid, signal.SIGKILL)  # as a power cut would
-        victim.child.process.wait()
+        victim.child.kill()
         victim.child = net._start_member(victim)
         await follow(watcher, lambda: watcher.is_settled(1) or watcher.state.rounds[1].phase is Phase.VOIDED)
         state, attacker = watcher.state, net.members[-1].address
@@ -107,7 +105,8 @@ async def test_a_round_with_an_attacker_who_sends_nan_and_a_member_killed_in_the
         with pytest.raises(SetupError, match="Another network is running"):
             await Localnet(plan).__aenter__()
         await chain.close()
-    assert not processes_of(tmp_path)
+        family = descendants(os.getpid())
+    assert not family & everybody()
 
 
 async def test_processes_end_when_the_network_is_killed(tmp_path, founding):
@@ -132,23 +131,40 @@ async def test_processes_end_when_the_network_is_killed(tmp_path, founding):
     )
     assert process.stdout is not None
     assert (await process.stdout.readline()).strip() == b"up"
-    assert len(processes_of(tmp_path)) >= 6
+    async with asyncio.timeout(60):
+        # chain, committee with its two hosts, four nodes with two hosts each
+        while len(family := descendants(process.pid)) < 16:
+            await asyncio.sleep(0.2)
     process.kill()
     await process.wait()
     async with asyncio.timeout(30):
-        while processes_of(tmp_path):
+        while family & everybody():
             await asyncio.sleep(0.2)
 
 
-def processes_of(folder: Path) -> list[str]:
-    """Command lines of live processes that mention a folder of ours."""
-    found_lines = []
+def everybody() -> set[tuple[int, int]]:
+    """(pid, start time) of every live process: together they name a process for good."""
+    return {(pid, started) for pid, (_parent, started) in process_table().items()}
+
+
+def process_table() -> dict[int, tuple[int, int]]:
+    """Pid → (parent's pid, start time) of every process that is not a zombie."""
+    table = {}
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
+        if entry.name.isdigit():
             try:
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue
-            if str(folder / "network") in line:
-                found_lines.append(line)
-    return found_lines
+            if fields[0] != "Z":
+                table[int(entry.name)] = (int(fields[1]), int(fields[19]))
+    return table
+
+
+def descendants(root: int) -> set[tuple[int, int]]:
+    """All live processes below ``root``."""
+    table = process_table()
+    family, level = set(), {root}
+    while level := {pid for pid, (parent, _started) in table.items() if parent in level}:
+        family |= {(pid, table[pid][1]) for pid in level}
+    return family

@@ -97,6 +97,15 @@ async def test_a_blob_travels_from_store_to_store(pair: Pair, size: int):
     assert await second.get(cid, max_bytes=max(size, 1), seconds=PATIENCE) == data
 
 
+async def test_several_readers_of_one_blob_do_not_disturb_each_other(pair: Pair):
+    giver, taker = pair
+    for size in (1_000, 600_000) * 5:
+        data = os.urandom(size)
+        cid = await giver.put(data)
+        read = await asyncio.gather(*(taker.get(cid, max_bytes=LIMIT, seconds=PATIENCE) for _ in range(4)))
+        assert read == [data] * 4
+
+
 async def test_what_nobody_has_is_unavailable_in_time_and_does_no_harm(pair: Pair):
     store, other = pair
     cid = compute_cid(os.urandom(100))

@@ -55,8 +55,8 @@ interface IMemberRegistry {
     event ExitStarted(address indexed member, uint256 exitAt);
     /// @notice A member left: `paid` went to it, `burned` is what remained of its grant.
     event Exited(address indexed member, uint256 paid, uint256 burned);
-    /// `burned + bounty == amount`; `prover` is zero where `settle` found the fault.
     /// @notice A member lost `amount` of its stake, now `stake`, for `fault` (docs/protocol.md) in `round`.
+    /// `burned + bounty == amount`; `prover` is zero where `settle` found the fault.
     event Slashed(
         address indexed member,
         uint256 indexed round,
@@ -127,8 +127,8 @@ interface IMemberRegistry {
     /// @dev Requirements: the caller is Exiting and `exitAt` has come.
     function finishExit() external;
 
-    /// Only the RoundManager. `bps` of the stake, rounded up.
-    /// @notice Takes a penalty. With a `prover` half of it (rounded down) is its bounty; the rest burns.
+    /// @notice Takes a penalty of `bps` of the stake, rounded up. With a `prover` half of it (rounded down) is its bounty; the
+    /// rest burns. Only the RoundManager.
     /// @dev A member's own tokens go first, then its grant: so a penalty costs even those whose grant will burn anyway. An
     /// account without stake loses 0.
     function slash(address member, uint16 bps, uint8 fault, uint256 round, address prover)

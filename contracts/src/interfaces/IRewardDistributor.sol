@@ -62,8 +62,8 @@ interface IRewardDistributor {
     /// @notice Whether the treasury's share of `round` was claimed.
     function isTreasuryClaimed(uint256 round) external view returns (bool);
 
-    /// Soul-bound credit of `member` from rounds up to `round` (claimed so far).
-    /// @notice Sum of `member`'s rewards, never lowered by a transfer or a penalty.
+    /// @notice Soul-bound credit of `member` from rounds up to `round` (claimed so far): the sum of its rewards, never lowered
+    /// by a transfer or a penalty.
     /// @dev Credits only append: a claim for an older round, after one for a later round, counts from the later round on.
     function creditAt(address member, uint256 round) external view returns (uint256);
 

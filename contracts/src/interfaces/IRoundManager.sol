@@ -65,7 +65,7 @@ interface IRoundManager {
         Revealed
     }
 
-    /// Bounded constants of one deployment (docs/protocol.md). Durations in seconds, gains in ppm.
+    /// @notice Bounded constants of one deployment (docs/protocol.md). Durations in seconds, gains in ppm.
     struct Params {
         uint32 openWindow;
         uint32 commitDuration;

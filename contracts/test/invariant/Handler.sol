@@ -269,33 +269,33 @@ contract Handler is Community {
         rewarded += distributor.claimTreasury(round);
     }
 
-    /// Anybody proves any fault; most proofs are refused.
+    /// Anybody accuses one after the other of a fault until a proof stands; most are refused.
     function prove(uint256 roundChoice, uint256 who, uint256 kind) external andOften(roundChoice / 16) {
         uint256 round = _someRound(roundChoice);
-        address member = members[who % MEMBERS];
-        bytes memory proof;
-        address accused = member;
-        uint256 n = rounds.roundOf(round).reveals;
-        uint256 index = n == 0 ? 0 : who % n;
-        if (kind % 4 == 0) {
-            proof = abi.encodeCall(rounds.slashUnrevealedUpdate, (round, member));
-        } else if (kind % 4 == 3) {
-            if (rounds.roundOf(round).seed == 0) return;
-            accused = _attester(round, index);
-            proof = abi.encodeCall(rounds.slashWrongAttestation, (round, uint8(index)));
-        } else {
-            accused = rounds.ownerOf(round, index);
-            proof = kind % 4 == 1
-                ? abi.encodeCall(rounds.slashAbsentVerifier, (round, uint16(index)))
-                : abi.encodeCall(rounds.slashUnrevealedScores, (round, uint16(index)));
+        for (uint256 i = 0; i < MEMBERS; ++i) {
+            if (_accuse(round, who % MEMBERS + i, kind % 4)) return;
         }
-        _prove(proof, accused);
     }
 
-    function _prove(bytes memory proof, address accused) private {
+    function _accuse(uint256 round, uint256 who, uint256 kind) private returns (bool) {
+        address member = members[who % MEMBERS];
+        if (kind == 0) return _prove(abi.encodeCall(rounds.slashUnrevealedUpdate, (round, member)), member);
+        IRoundManager.Round memory r = rounds.roundOf(round);
+        if (r.seed == 0) return false;
+        uint16 index = uint16(who % r.reveals);
+        if (kind == 3) {
+            address attester = _attester(round, index);
+            return _prove(abi.encodeCall(rounds.slashWrongAttestation, (round, uint8(index))), attester);
+        }
+        address verifier = rounds.ownerOf(round, index);
+        if (kind == 1) return _prove(abi.encodeCall(rounds.slashAbsentVerifier, (round, index)), verifier);
+        return _prove(abi.encodeCall(rounds.slashUnrevealedScores, (round, index)), verifier);
+    }
+
+    function _prove(bytes memory proof, address accused) private returns (bool ok) {
         uint256 stake = registry.stakeOf(accused);
         uint256 balance = token.balanceOf(address(this));
-        (bool ok,) = address(rounds).call(proof);
+        (ok,) = address(rounds).call(proof);
         uint256 loss = stake - registry.stakeOf(accused);
         uint256 bounty = token.balanceOf(address(this)) - balance;
         if (ok) ++proofs;

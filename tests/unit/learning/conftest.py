@@ -40,7 +40,9 @@ def spec(tiny_folder: Path) -> LearningSpec:
         lora_rank=4,
         batch_size=16,
         samples_per_round=64,
+        optimiser="adamw",
         learning_rate=3e-3,
+        scoring_precision="float32",
     )
 
 
