@@ -377,7 +377,7 @@ contract Handler is Community {
     function misbehave(uint256 who, uint256 kind) external andOften(who / 16) {
         uint256 round = rounds.currentRound();
         address member = members[who % MEMBERS];
-        address victim = members[(who + 1) % MEMBERS];
+        address victim = members[(who % MEMBERS + 1) % MEMBERS];
         IRoundManager.Phase phase = _phase(round);
         (, uint40 deadline) = rounds.phaseOf(round);
         bool isLate = block.timestamp > deadline;

@@ -41,22 +41,20 @@ contract InvariantsTest is TestBase {
         targetSelector(FuzzSelector({addr: address(_handler), selectors: acts}));
     }
 
-    // --- campaigns: one each for money, ring and liveness ---------------------------------------------------------------
+    // --- one campaign: every invariant after every act ------------------------------------------------------------------
 
-    function invariant_I1_I2_I4_I7_I13_I20_money() public view {
+    function invariant_I1_I2_I4_I7_I8_I9_I12_I13_I20() public {
         _I1_supplyIsRewardsAndGrantsLessBurned();
         _I2_roundsMintAtMostTheirEmission();
         _I4_registryIsSolvent();
         _I13_burnedAndBountiesAreWhatWasSlashed();
         _creditsAreWhatWasPaid();
-    }
-
-    function invariant_I8_I9_ring() public view {
         _I8_countersEqualCounts();
         _I9_ring();
+        _I12_everyRoundEnds();
     }
 
-    function invariant_I12_everyRoundEnds() public {
+    function _I12_everyRoundEnds() private {
         uint256 state = vm.snapshotState();
         assertLe(_handler.runOut(), 12, "I12");
         vm.revertToState(state);

@@ -7,7 +7,7 @@ import {TestBase} from "../utils/TestBase.sol";
 /// @notice RingShuffle: a bijection, its inverse, and the assignment of verifiers that follows from it.
 contract RingTest is TestBase {
     function testFuzz_I9_forwardIsABijection(bytes32 seed, uint256 size) public pure {
-        size = bound(size, 1, 256);
+        size = bound(size, 1, 100);
         uint256 seen = 0;
         for (uint256 index = 0; index < size; ++index) {
             uint256 position = RingShuffle.forward(seed, size, index);
@@ -26,7 +26,7 @@ contract RingTest is TestBase {
 
     /// Both sides name the same pairs: verifiers by forward steps, the updates' verifiers by backward steps.
     function testFuzz_I9_exactlyKVerifiersAndNeverItself(bytes32 seed, uint256 size, uint256 most) public pure {
-        size = bound(size, 2, 40);
+        size = bound(size, 2, 24);
         most = bound(most, 1, 7);
         uint256 k = size - 1 < most ? size - 1 : most;
         uint256[] memory verifiers = new uint256[](size);

@@ -153,6 +153,20 @@ contract RewardDistributorTest is Community {
         assertEq(rounds.earningsOf(round, 6).correct, 7, "near enough");
     }
 
+    /// Results of a ring of 20 fill three slots, and verifiers near the end wrap to the first.
+    function test_claim_countsFieldsAcrossSlots() public {
+        uint256 n = 20;
+        _admitMany(n - N);
+        for (uint256 index = 0; index < n; ++index) {
+            _fieldOf[index] = GAIN_OFFSET + 1000 * (index + 1); // each further than tau from any other
+        }
+        uint256 round = _toFinalized(n);
+        for (uint256 index = 0; index < n; ++index) {
+            assertEq(rounds.earningsOf(round, index).correct, 7, "an honest word is right in every field");
+            assertEq(rounds.earningsOf(round, index).weight, 1000 * (index + 1), "its own weight");
+        }
+    }
+
     function test_claim_paysAttestersOfTheModelOnly() public {
         uint256 round = _toAttest(N);
         for (uint256 slot = 0; slot < 6; ++slot) {
