@@ -137,7 +137,7 @@ def _name(summary: Mapping[str, Any], address: str) -> str:
 def _rounds_table(summary: Mapping[str, Any]) -> str:
     rows = []
     for r in summary["rounds"]:
-        refused = "; ".join(f"{_name(summary, entry['addr'])}: {escape(entry['reason'])}" for entry in r["rejected"])
+        refused = "<br>".join(f"{_name(summary, entry['addr'])}: {escape(entry['reason'])}" for entry in r["rejected"])
         rows.append(
             [
                 str(r["round"]), _number(r["metric_before"]), _number(r["metric_after"]), str(len(r["accepted"])),
@@ -152,8 +152,10 @@ def _rounds_table(summary: Mapping[str, Any]) -> str:
 def _members_table(summary: Mapping[str, Any]) -> str:
     rows = []
     for address, lines in summary["why"].items():
-        verdicts = ", ".join(
-            f"{line['verdict'].lower()} {line['gain_ppm']:+,}" for line in lines if line["gain_ppm"] is not None
+        verdicts = "<br>".join(
+            f"{line['round']}: {line['verdict'].lower()} {line['gain_ppm']:+,}"
+            for line in lines
+            if line["gain_ppm"] is not None
         )
         alone = summary["baseline"]["single_clients"].get(address)
         rows.append(
@@ -163,7 +165,7 @@ def _members_table(summary: Mapping[str, Any]) -> str:
             ]
         )  # fmt: skip
     return _table(
-        ("member", "trains on", "verdict and gain (ppm) by round", "earned CWT#", "stake CWT#", "alone MRR#"), rows
+        ("member", "trains on", "round: verdict, gain (ppm)", "earned CWT#", "stake CWT#", "alone MRR#"), rows
     )
 
 

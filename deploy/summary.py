@@ -12,7 +12,7 @@ from deploy.localnet import Member
 from deploy.watch import Watcher
 from node.audit.ledger import rewards_of
 from node.protocol.state import Round
-from node.protocol.types import Phase
+from node.protocol.types import Phase, UpdateStatus
 from node.queries import audit_rules
 
 
@@ -98,13 +98,15 @@ def _reason(watcher: Watcher, found: Round, index: int) -> str:
     verdict = found.settled.get(index)
     if verdict is None:
         return "not settled in time"
+    status = verdict.status.name.lower()
+    if verdict.status not in (UpdateStatus.MALFORMED, UpdateStatus.UNAVAILABLE):
+        return f"{status}: median gain {verdict.gain:+,} ppm, {verdict.votes} verifiers agree"
     form = [
         refused[str(index)]
         for member in watcher.net.members
         if str(index) in (refused := member.status().get("refused", {}).get(str(found.number), {}))
     ]
-    detail = f": {form[0]}" if form else f": median gain {verdict.gain:+,} ppm, {verdict.votes} of the verifiers agree"
-    return verdict.status.name.lower() + detail
+    return f"{status}: {form[0]}" if form else f"{status}, say {verdict.votes} verifiers"
 
 
 def _why(watcher: Watcher, member: Member) -> list[dict[str, Any]]:
@@ -174,6 +176,7 @@ def claims(summary: Mapping[str, Any], members: Sequence[Member], *, grant: int,
     if base["federated"] is not None and base["pretrained"] is not None:
         found.append(Claim("the federated model beats the pretrained one", base["federated"] > base["pretrained"]))
     singles = [base["single_clients"][a] for a in honest if a in base["single_clients"]]
+    found.append(Claim("every honest client was also measured training alone", len(singles) == len(honest)))
     if singles and base["federated"] is not None:
         found += [
             Claim(

@@ -315,7 +315,9 @@ def stop_with_parent() -> None:
     """End this process when standard input closes: a supervisor that dies, even by kill -9, leaves no orphan."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        # On the descriptor: a thread that sits in sys.stdin's lock would crash the interpreter's exit.
+        while os.read(0, 4096):
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, daemon=True, name="parent").start()

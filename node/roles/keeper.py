@@ -15,6 +15,8 @@ from node.roles.view import View
 
 SETTLE_BATCH = 16
 """Most updates one `settle` call takes (contract constant)."""
+GRACE_TURNS = 3
+"""Turns that a proposer with a quorum waits for the other attesters."""
 
 
 def decide(view: View) -> list[Action]:
@@ -67,7 +69,9 @@ def _propose(view: View, found: Round) -> list[Action]:
         keyed == attestation(found.number, attester, secret=fact.secret, model_hash=fact.model_hash, cid=fact.cid)
         for attester, keyed in found.attestations.values()
     )
-    if matching * 3 <= len(owners) * 2 or not view.is_my_turn(found.number, found.touched_at):
+    # A quorum ends the phase, and with it the chance of slower members to be paid: give them a moment.
+    grace = 0 if len(found.attestations) == len(owners) else GRACE_TURNS * view.stagger
+    if matching * 3 <= len(owners) * 2 or not view.is_my_turn(found.number, found.touched_at + grace):
         return []
     call = Call("RoundManager", "proposeAggregate", (found.number, fact.secret, fact.model_hash, fact.cid))
     return [Submit(f"{found.number}:propose", call)]
