@@ -55,7 +55,7 @@ testnet: setup ## the same network, left running for the command line
 .PHONY: check
 check: setup ## everyday tests: unit, property, vectors, contracts (under 5 minutes)
 	$(PY) -m pytest -m "not slow and not e2e"
-	cd contracts && .bin/forge test
+	cd contracts && FOUNDRY_GAS_SNAPSHOT_CHECK=true FOUNDRY_GAS_SNAPSHOT_EMIT=false .bin/forge test --summary
 
 .PHONY: test
 test: check ## all tests: also network and end to end, on real Anvil, Kubo and libp2p
@@ -80,6 +80,7 @@ format: setup ## format Python and Solidity
 generated: setup ## rewrite what is derived: ABIs, test vectors, gas snapshot
 	$(PY) -m deploy.abi
 	$(PY) tests/vectors/generate.py
+	cd contracts && .bin/forge test --match-contract GasTest
 
 .PHONY: bench-learning
 bench-learning: setup ## the demo's learning without a network, five seeds
