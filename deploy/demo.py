@@ -27,7 +27,7 @@ from deploy.localnet import Localnet, LocalnetPlan, write_toml
 from deploy.manifest import load_preset
 from deploy.processes import Child
 from deploy.report import render
-from deploy.summary import Claim, claims, summarise
+from deploy.summary import Claim, better_alone, claims, summarise
 from deploy.watch import Watcher
 from node import console
 from node.adapters.chain_evm import EvmChain
@@ -304,6 +304,8 @@ class Demo:
             why = "; ".join(f"{line['round']}: {line['verdict'].lower()} {line['gain_ppm']:+,} ppm" for line in lines)
             total, stake = int(summary["rewards"][address]), int(summary["stakes"][address])
             earned.append((summary["names"][address], console.cwt(total), *roles, console.cwt(stake), why))
+        for sentence in better_alone(summary):
+            console.out.print(f" [yellow]{sentence}[/]", highlight=False)
         columns = ("member", "earned CWT#", "training#", "verifying#", "attesting#", "stake#", "why (verdict by round)")
         console.table("Who earned what, and why", columns, earned)
         for claim in verdicts:

@@ -15,7 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from deploy.summary import Claim
+from deploy.summary import Claim, better_alone
 from incentives.rewards import CWT
 
 INK, MUTED, ACCENT, GOOD, BAD = "#1c2733", "#7a8794", "#2563a8", "#2e8b57", "#c0392b"
@@ -194,7 +194,10 @@ def render(summary: Mapping[str, Any], found: Sequence[Claim]) -> str:
         missing.append("single-client baselines were not run")
     if base["centralised"] is None:
         missing.append("centralised training was not run (make demo BASELINES=1)")
-    note = f"<p class='lead'>Not computed in this run: {'; '.join(missing)}.</p>" if missing else ""
+    plain = "".join(f"<p class='lead'>{escape(sentence)}.</p>" for sentence in better_alone(summary))
+    note = plain
+    if missing:
+        note += f"<p class='lead'>Not computed in this run: {'; '.join(missing)}.</p>"
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Commonweight: a federated run</title><style>{_STYLE}</style>

@@ -140,6 +140,20 @@ def _mean_gas(gas: Sequence[GasUse]) -> dict[str, int]:
     return {function: round(statistics.mean(used)) for function, used in sorted(by_function.items())}
 
 
+def better_alone(summary: Mapping[str, Any]) -> list[str]:
+    """One sentence about each client that does better alone than the federation, best first."""
+    base = summary["baseline"]
+    federated = base["federated"]
+    if federated is None:
+        return []
+    ranked = sorted(base["single_clients"].items(), key=lambda entry: -entry[1])
+    return [
+        f"{summary['names'][address]} does better alone: {value:.4f} against {federated:.4f}"
+        for address, value in ranked
+        if value >= federated
+    ]
+
+
 def claims(summary: Mapping[str, Any], members: Sequence[Member], *, grant: int, rounds: int) -> list[Claim]:
     """Everything the demo says happened, each checked against the summary."""
     attackers = [member.address for member in members if member.is_attacker]
