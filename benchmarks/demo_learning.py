@@ -47,15 +47,15 @@ class Settings:
     nodes: int = 5
     attackers: int = 1
     rounds: int = 3
-    pool: int = 1_600
+    pool: int = 800
     benchmark: int = 500
     slice: int = 128
     pipeline: str = registry.DEFAULT
-    outer_rate: float = 1.0
+    outer_rate: float = 0.8
     outer_momentum: float = 0.0
     attack: str = "sign_flip"
     tally: scoring.TallyParams = dataclasses.field(
-        default_factory=lambda: scoring.TallyParams(tau=300, delta_min=500, harm_min=3_000, gain_cap=20_000)
+        default_factory=lambda: scoring.TallyParams(tau=5_000, delta_min=1_000, harm_min=80_000, gain_cap=200_000)
     )
     cache: Path | None = None
     model_folder: Path | None = None

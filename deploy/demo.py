@@ -301,7 +301,7 @@ class Demo:
             roles = [
                 console.cwt(sum(int(line[role]) for line in lines)) for role in ("trainer", "verifier", "attester")
             ]
-            why = "; ".join(f"{line['round']}: {line['verdict'].lower()} {line['gain_ppm']:+,} ppm" for line in lines)
+            why = "\n".join(f"{line['round']}: {line['verdict'].lower()} {line['gain_ppm']:+,} ppm" for line in lines)
             total, stake = int(summary["rewards"][address]), int(summary["stakes"][address])
             earned.append((summary["names"][address], console.cwt(total), *roles, console.cwt(stake), why))
         for sentence in better_alone(summary):

@@ -58,14 +58,14 @@ class LearningSpec:
     code_tokens: int = 64
     temperature: float = 0.05
     optimiser: str = "sgd"
-    learning_rate: float = 0.3
+    learning_rate: float = 0.15
     warmup: float = 0.1
     batch_size: int = 64
     samples_per_round: int = 256
     epochs: int = 1
     weight_decay: float = 0.0
     prox_mu: float = 0.0
-    max_norm: float = 2.0
+    max_norm: float = 5.0
     eta: float = 0.25
     lookahead: tuple[float, ...] = (0.0, 0.5, 1.0)
     precision: str = "bf16"

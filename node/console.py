@@ -14,13 +14,15 @@ from rich.table import Table
 from incentives.rewards import CWT
 from node.protocol.errors import CommonweightError
 
-out = Console()
+_PIPE_WIDTH = 140
+"""Columns where there is no terminal to ask: logs are read on wide screens."""
+out = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 err = Console(stderr=True)
 
 
 def cwt(amount: int) -> str:
-    """Token amount for people, four decimals."""
-    return f"{amount / CWT:,.4f}"
+    """Token amount for people, two decimals."""
+    return f"{amount / CWT:,.2f}"
 
 
 def short(text: str) -> str:
