@@ -31,8 +31,8 @@ class LearningSpec:
         query_tokens: tokens kept of a query, special tokens included.
         code_tokens: tokens kept of a function.
         temperature: of the contrastive loss in training and scoring.
-        optimiser: ``sgd`` (momentum 0.9) or ``adamw``, fresh in every round. AdamW's steps do not shrink with the gradient: by the second
-            round clients' updates are mostly noise and some honest gains negative; with SGD they stay aligned.
+        optimiser: ``sgd`` (momentum 0.9) or ``adamw``, fresh in every round. AdamW's steps do not shrink with the gradient, so
+            its updates turn to noise one round earlier than SGD's.
         learning_rate: peak step; falls linearly to zero over the round.
         warmup: share of steps over which the step rises from zero.
         batch_size: pairs a step; each is the others' negative.
