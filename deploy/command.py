@@ -1,4 +1,4 @@
-"""The command `python -m deploy.deploy`: options to a `Plan`, and the result to a manifest file."""
+"""The command `python -m deploy`: options to a `Plan`, and the result to a manifest file."""
 
 from __future__ import annotations
 

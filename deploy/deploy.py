@@ -1,7 +1,7 @@
 """Deploy one community's contracts to any EVM chain, check how they are wired, and write the manifest.
 
 Four creations from one account with consecutive nonces, so that each contract can name the others before they exist; nothing is
-mutable afterwards, and the deployer keeps no power. `python -m deploy.deploy --help` is the command.
+mutable afterwards, and the deployer keeps no power. `python -m deploy --help` is the command.
 """
 
 from __future__ import annotations
@@ -289,9 +289,3 @@ def _creation_code(name: str) -> bytes:
             f"The compiled contract {name} has no linked code.", hint="Run `.bin/forge build` in contracts/."
         )
     return data
-
-
-if __name__ == "__main__":
-    from deploy.command import app
-
-    app()

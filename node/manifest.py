@@ -108,7 +108,7 @@ def load_manifest(path: Path) -> Manifest:
     except OSError as error:
         raise ConfigError(
             f"The manifest {path} cannot be read: {error.strerror}.",
-            hint="Name the network's manifest; `python -m deploy.deploy` writes one.",
+            hint="Name the network's manifest; `python -m deploy` writes one.",
         ) from error
     if len(data) > MAX_BYTES:
         raise ConfigError(f"The manifest {path} is larger than {MAX_BYTES} bytes.")

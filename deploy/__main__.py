@@ -1,0 +1,5 @@
+"""`python -m deploy`: put the contracts on a chain."""
+
+from deploy.command import app
+
+app()
