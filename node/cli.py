@@ -22,8 +22,9 @@ import typer
 from rich.markup import escape
 
 from node import console
-from node.config import Config, describe, load_config
+from node.config import Config, describe, load_config, template
 from node.protocol.errors import AuditFailed, CommonweightError, ConfigError
+from node.store import write_atomic
 
 T = TypeVar("T")
 
@@ -100,6 +101,15 @@ def node_run(
         stop_with_parent()
     with contextlib.suppress(asyncio.CancelledError):
         run_supervised(run_node(settings))
+
+
+@node_app.command("init")
+def node_init(config: ConfigOption = _DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Write a settings file with every key, its default and its meaning."""
+    if config.exists():
+        raise ConfigError(f"{config} exists already.", hint="Move it away first; it is never overwritten.")
+    write_atomic(config, template().encode())
+    _say({"written": str(config)}, as_json=as_json)
 
 
 @node_app.command("status")

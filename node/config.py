@@ -8,6 +8,7 @@ key (a test sees to it).
 from __future__ import annotations
 
 import difflib
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -26,7 +27,7 @@ class NodeSection:
 
     data: Path = field(default=Path("data"), metadata={"help": "folder for facts, files and logs"})
     roles: tuple[str, ...] = field(
-        default=("trainer", "verifier", "attester", "keeper", "challenger"),
+        default=("applicant", "trainer", "verifier", "attester", "keeper", "challenger"),
         metadata={"help": f"what it does: {', '.join(ROLES)}"},
     )
     name: str = field(default="node", metadata={"help": "shown to people only"})
@@ -232,3 +233,17 @@ def describe() -> list[tuple[str, str, Any, str]]:
             shown = {Path: "path", str: "text", int: "integer", float: "number"}.get(hints[item.name], "list of texts")
             rows.append((f"{section}.{item.name}", shown, item.default, str(item.metadata["help"])))
     return rows
+
+
+def template() -> str:
+    """A settings file with every key at its default, commented out, and its meaning."""
+    lines = ["# Settings of a Commonweight node. Uncomment what you change; see docs/configuration.md."]
+    section = ""
+    for name, _kind, default, text in describe():
+        head, key = name.split(".")
+        if head != section:
+            lines += ["", f"[{head}]"]
+            section = head
+        value = list(default) if isinstance(default, tuple) else str(default) if isinstance(default, Path) else default
+        lines.append(f"# {key} = {json.dumps(value)}  # {text}")
+    return "\n".join(lines) + "\n"

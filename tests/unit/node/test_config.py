@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from node.config import Config, describe, load_config
+from node.config import Config, describe, load_config, template
 from node.protocol.errors import ConfigError
 
 
@@ -67,6 +69,14 @@ def test_a_missing_file_says_how_to_make_one(tmp_path):
 
 def test_foreign_environment_variables_are_left_alone(tmp_path):
     assert load_config(write(tmp_path, ""), environment={"CHAIN_RPC": "http://other"}).chain.rpc == Config().chain.rpc
+
+
+def test_the_template_resolves_to_the_defaults_also_with_every_line_in_force(tmp_path):
+    text = template()
+    assert load_config(write(tmp_path, text)) == load_config(write(tmp_path, ""))
+    in_force = re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE)
+    assert in_force != text
+    assert load_config(write(tmp_path, in_force)) == load_config(write(tmp_path, ""))
 
 
 def test_every_setting_is_described():
