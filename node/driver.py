@@ -108,6 +108,7 @@ class Driver:
     _failed: dict[str, _Attempt] = field(default_factory=dict)
     _hello_at: float = 0.0
     _error: str = ""
+    _refusal: str = ""
     _now: int = 0
     _is_founded: bool = False
 
@@ -182,11 +183,12 @@ class Driver:
     def due(self, view: View) -> Sequence[Action]:
         """What our roles want done now. A round under another guideline than ours is none of our business."""
         if view.round is not None and view.round.guideline_hash != self.executor.guideline.hash:
-            self._error = (
+            self._refusal = (
                 f"Round {view.round.number} runs under guideline {view.round.guideline_hash.hex()}, "
                 f"ours is {self.executor.guideline.hash.hex()}; taking no part."
             )
             return []
+        self._refusal = ""
         deciders: dict[str, Callable[[View], list[Action]]] = {
             "trainer": trainer.decide,
             "verifier": verifier.decide,
@@ -322,7 +324,7 @@ class Driver:
             "phase": found.phase.name if found else "NONE",
             "running": sorted(self._running),
             "failing": {key: attempt.error for key, attempt in self._failed.items() if key not in self._done},
-            "error": self._error,
+            "error": self._error or self._refusal,
             "model": facts.aggregate.model_hash.hex() if facts and facts.aggregate else None,
             "models": {
                 str(number): known.aggregate.model_hash.hex()

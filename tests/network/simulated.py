@@ -83,6 +83,7 @@ class Community:
     folder: Path
     members: int = 5
     rounds: int = 1
+    member_rounds: int = 0
     seed: int = 0
     gossip_faults: GossipFaults = field(default_factory=GossipFaults)
     trainers: dict[int, Any] = field(default_factory=dict)
@@ -139,7 +140,7 @@ class Community:
             params=self.deployment.params,
             seats=self.seats,
             first_block=0,
-            plan=StewardPlan(self.rounds, self.members) if index is None else StewardPlan(0, 0),
+            plan=StewardPlan(self.rounds if index is None else self.member_rounds, self.members),
         )
         return SimNode(name, address, Driver(executor, self.clock, config), store)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from simulated import Community, audit_of
+from simulated import Community, audit_of, toy_guideline
 
 from node.protocol.types import Phase
 from node.sim.clock import run_virtual
@@ -64,3 +64,40 @@ def test_the_audit_of_an_honest_history_finds_nothing_and_recomputes_every_model
     assert report.checked["verdicts"] == 10
     assert report.checked["rewards"] >= 10
     assert report.checked["balances"] >= 5
+
+
+def test_a_node_under_another_guideline_takes_no_part_and_stops_nobody(tmp_path):
+    async def story():
+        community = Community(tmp_path, members=5, rounds=1)
+        await community.start()
+        await community.until(lambda: len(community.nodes[-1].state.active) == 5)
+        stranger = community.nodes[0]
+        stranger.driver.executor.guideline = toy_guideline(max_norm=99.0)
+        await community.until(lambda: community.is_over(1))
+        status = stranger.driver.status(0)
+        await community.stop()
+        return community.nodes, stranger, status
+
+    _nodes, stranger, status = run_virtual(story())
+    found = stranger.state.rounds[1]
+    assert found.phase is Phase.FINALIZED
+    assert stranger.address not in found.commits
+    assert "taking no part" in status["error"]
+
+
+def test_a_steward_that_vanishes_costs_time_and_the_seal_but_not_the_round(tmp_path):
+    async def story():
+        community = Community(tmp_path, members=5, rounds=1)
+        community.member_rounds = 1
+        await community.start()
+        await community.until(lambda: len(community.nodes[0].state.active) == 5)
+        for seat in [node for node in community.nodes if node.name.startswith("seat")]:
+            await community.kill(seat)
+        await community.until(lambda: community.is_over(1), seconds=20_000)
+        state = community.nodes[0].state
+        await community.stop()
+        return state
+
+    state = run_virtual(story())
+    assert state.rounds[1].phase is Phase.FINALIZED
+    assert not state.rounds[1].is_sealed
