@@ -33,11 +33,15 @@ def tiny_documents():
     return documents
 
 
+def founding_on(model):
+    return found(tiny_documents(), model, rows=48, cache=Path("build/cache/pairs").resolve())
+
+
 @pytest.fixture(scope="module")
 def founding(tmp_path_factory):
     model = tmp_path_factory.mktemp("model")
     write_tiny_model(model)
-    return found(tiny_documents(), model, rows=48, cache=Path("build/cache/pairs").resolve())
+    return founding_on(model)
 
 
 def plan_of(tmp_path, founding, **changes):
@@ -111,24 +115,10 @@ async def test_a_round_with_an_attacker_who_sends_nan_and_a_member_killed_in_the
 
 async def test_processes_end_when_the_network_is_killed(tmp_path, founding):
     """The orchestrator dies by kill -9: nobody is left behind."""
-    plan = plan_of(tmp_path, founding)
-    script = (
-        "import asyncio, pickle, sys\n"
-        "from deploy.localnet import Localnet\n"
-        "plan = pickle.load(open(sys.argv[1], 'rb'))\n"
-        "async def run():\n"
-        "    async with Localnet(plan):\n"
-        "        print('up', flush=True)\n"
-        "        await asyncio.sleep(600)\n"
-        "asyncio.run(run())\n"
-    )
-    import pickle  # our own plan, to our own child
-
-    stored = tmp_path / "plan.pickle"
-    stored.write_bytes(pickle.dumps(plan))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", script, str(stored), stdout=asyncio.subprocess.PIPE, start_new_session=True
-    )
+        sys.executable, __file__, str(tmp_path), str(founding.base_model),
+        stdout=asyncio.subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
     assert process.stdout is not None
     assert (await process.stdout.readline()).strip() == b"up"
     async with asyncio.timeout(60):
@@ -168,3 +158,15 @@ def descendants(root: int) -> set[tuple[int, int]]:
     while level := {pid for pid, (parent, _started) in table.items() if parent in level}:
         family |= {(pid, table[pid][1]) for pid in level}
     return family
+
+
+async def run_until_killed(folder, model):
+    """The orchestrator that the test above kills."""
+    async with Localnet(plan_of(folder, founding_on(model))):
+        sys.stdout.write("up\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(run_until_killed(Path(sys.argv[1]), Path(sys.argv[2])))
