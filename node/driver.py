@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from node.executor import Executor
-from node.ports import Chain, Clock, Gossip
+from node.ports import EVENT_CHUNK, Chain, Clock, Gossip
 from node.protocol import messages
 from node.protocol.cid import cid_from_digest
 from node.protocol.errors import (
@@ -43,8 +43,6 @@ HELLO_SECONDS = 30.0
 """How often a node says where its store is: a newcomer hears everybody within one period."""
 NO_PLAN = StewardPlan(rounds=0, min_members=0)
 """A node that is no steward opens nothing."""
-EVENT_CHUNK = 2_000
-"""Blocks per log query: what public RPC endpoints commonly allow."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from aggregation.checks import validate_update
 from aggregation.errors import UpdateRejected
 from incentives.scoring import novelty_ppm
 from node.combine import combine, difference, trainable_schema
-from node.ports import BlobStore, Chain, Gossip, ScoreJob, Signer, Trainer, TrainJob
+from node.ports import SLICE_MAX_BYTES, BlobStore, Chain, Gossip, ScoreJob, Signer, Trainer, TrainJob
 from node.protocol import messages
 from node.protocol.cid import cid_from_digest, compute_cid, digest_from_cid
 from node.protocol.commitments import RoundScope, aggregate_secret, salt_label
@@ -46,9 +46,6 @@ from node.roles.view import AggregateFact, Facts, Fetched, Opening
 from node.store import NodeStore, sha256
 
 log = logging.getLogger("commonweight.executor")
-
-SLICE_MAX_BYTES = 8 << 20
-"""Most bytes of a benchmark slice: a thousand long functions fit."""
 
 
 @dataclass(slots=True)

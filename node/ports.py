@@ -16,6 +16,11 @@ from typing import Any, Protocol
 
 from node.protocol.types import Address, Call, ChainEvent, Cid
 
+EVENT_CHUNK = 2_000
+"""Blocks per call of `Chain.events`: what public RPC endpoints commonly allow."""
+SLICE_MAX_BYTES = 8 << 20
+"""Most bytes of a benchmark slice: a thousand long functions fit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Head:

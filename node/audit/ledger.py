@@ -12,6 +12,7 @@ from typing import Any
 
 from incentives import rewards, scoring, slashing
 from node.protocol.commitments import attestation, ring_seed
+from node.protocol.phases import next_step
 from node.protocol.sortition import assigned_updates, attesters, verifiers_of, verifiers_per_update
 from node.protocol.state import InconsistentHistory, Round, State, apply
 from node.protocol.types import Address, ChainEvent, Fault, Phase, RoundParams, UpdateStatus
@@ -133,6 +134,24 @@ class _Replay:
         if a["benchmarkCommitment"] != bytes(32):
             self.equal("stewards", a["opener"], seat, f"steward of sealed round {a['round']}")
 
+    def _on_PhaseChanged(self, a: Mapping[str, Any]) -> None:  # noqa: N802
+        assert self.event is not None
+        found, now, phase = self.round(a), self.event.timestamp, Phase(a["phase"])
+        params = self.rules.params
+        step = next_step(
+            found.phase,
+            found.counters,
+            deadline=found.deadline,
+            now=now,
+            block=self.event.block,
+            min_participants=params.min_participants,
+        )
+        is_proposed = found.phase is Phase.ATTEST and found.proposal is not None
+        due = Phase.CHALLENGE if is_proposed else step.phase if step else None
+        self.equal("phase changes", phase, due, f"phase of round {found.number} after {found.phase.name}")
+        deadline = 0 if phase is Phase.SEED else now + _duration(phase, params)
+        self.equal("phase changes", a["deadline"], deadline, f"deadline of {phase.name} in round {found.number}")
+
     def _on_UpdateCommitted(self, a: Mapping[str, Any]) -> None:  # noqa: N802
         self.in_phase(self.round(a), Phase.COMMIT)
 
@@ -246,6 +265,18 @@ class _Replay:
             if recorded != computed:
                 what = f"A transaction minted (or burned) {recorded}, its events explain {computed}."
                 self.result.findings.append(Finding(what, self.result.state.block, "0x" + transaction.hex()))
+
+
+def _duration(phase: Phase, params: RoundParams) -> int:
+    """Seconds a phase lasts at most; 0 for one that has no deadline."""
+    return {
+        Phase.REVEAL: params.reveal_duration,
+        Phase.SCORE_COMMIT: params.score_duration,
+        Phase.SCORE_REVEAL: params.score_duration,
+        Phase.SETTLE: params.settle_duration,
+        Phase.ATTEST: params.attest_duration,
+        Phase.CHALLENGE: params.challenge_duration,
+    }.get(phase, 0)
 
 
 def tally_of(found: Round, index: int, params: RoundParams) -> scoring.Tally:

@@ -11,7 +11,7 @@ from aggregation.bundle import decode
 from aggregation.checks import validate_update
 from aggregation.errors import UpdateRejected
 from node.combine import combine, trainable_schema
-from node.ports import BlobStore
+from node.ports import SLICE_MAX_BYTES, BlobStore
 from node.protocol.cid import cid_from_digest
 from node.protocol.commitments import RoundScope, aggregate_secret
 from node.protocol.errors import BlobError
@@ -19,8 +19,6 @@ from node.protocol.guideline import Guideline
 from node.protocol.state import Reveal, Round, State
 from node.protocol.types import Address, Phase, UpdateStatus
 from node.store import sha256
-
-SLICE_MAX_BYTES = 8 << 20
 
 
 @dataclass(slots=True)

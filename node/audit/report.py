@@ -8,11 +8,10 @@ from typing import Any
 
 from node.audit.ledger import AuditRules, replay
 from node.audit.models import ModelAuditor
-from node.ports import Chain
+from node.ports import EVENT_CHUNK, Chain
 from node.protocol.state import State
 from node.protocol.types import Call, ChainEvent
 
-EVENT_CHUNK = 2_000
 MAX_TRIES = 5
 """A busy chain moves between reading events and balances; this often we start over."""
 

@@ -9,7 +9,7 @@ import pytest
 from incentives.scoring import MALFORMED, encode_gain
 from node.audit.ledger import AuditRules, replay
 from node.protocol.state import apply
-from node.protocol.types import ChainEvent
+from node.protocol.types import ChainEvent, Phase
 from node.sim.scripted import Community, Script
 
 
@@ -54,6 +54,7 @@ def test_an_honest_history_with_faults_in_it_adds_up():
     assert result.checked["slashes"] >= 12
     assert result.state.supply == COMMUNITY.read("totalSupply", contract="ContributionToken")
     assert result.checked["seeds"] == 4
+    assert result.checked["phase changes"] == 32
 
 
 def index_of(name, nth=0):
@@ -105,6 +106,9 @@ TAMPERINGS = {
     "division of a slash": changed("Slashed", burned=more),
     "airdrop": changed("Admitted", grant=more),
     "mint": changed("Transfer", value=more),
+    "a phase skipped": changed("PhaseChanged", phase=more),
+    "a deadline stretched": changed("PhaseChanged", deadline=more),
+    "a phase ended before its time": without("UpdateCommitted", 6),
     "missing verdict": without("UpdateSettled"),
     "missing review": without("Reviewed"),
     "missing slash": without("Slashed"),
@@ -142,3 +146,15 @@ def test_the_fold_of_any_prefix_is_a_state():
     for event in EVENTS:
         state = apply(state, event)
     assert state == audit(EVENTS).state
+
+
+def test_a_phase_that_ended_before_its_deadline_with_somebody_missing_is_found():
+    """In round 2 one trainer never revealed, so Reveal had to run to its deadline; here it ends sooner."""
+    at = next(
+        i
+        for i, event in enumerate(EVENTS)
+        if event.name == "PhaseChanged" and event.arguments["round"] == 2 and event.arguments["phase"] == Phase.SEED
+    )
+    hasty = replace(EVENTS[at], timestamp=EVENTS[at].timestamp - 1_000)
+    findings = audit((*EVENTS[:at], hasty, *EVENTS[at + 1 :])).findings
+    assert [finding.what for finding in findings] == ["phase of round 2 after REVEAL: recorded SEED, computed None."]
