@@ -86,6 +86,22 @@ generated: setup ## rewrite what is derived: ABIs, test vectors, gas snapshot
 bench-learning: setup ## the demo's learning without a network, five seeds
 	$(PY) benchmarks/demo_learning.py
 
+.PHONY: peers
+peers: ## the pinned environment of the libraries we compare with (Flower, byzfl), apart from ours
+	@benchmarks/peers/setup.sh .venv-peers
+
+.PHONY: bench-aggregation
+bench-aggregation: setup peers ## speed, memory and equal bytes beside Flower and byzfl; writes build/bench/aggregation.json
+	OMP_NUM_THREADS=1 PYTHONPATH=. .venv-peers/bin/python -m benchmarks.aggregation --json build/bench/aggregation.json $(if $(filter 1,$(QUICK)),--quick)
+
+.PHONY: bench-robustness
+bench-robustness: setup ## accuracy under attack of every pipeline, alone and behind the gate; writes build/bench/robustness.json
+	$(PY) -m benchmarks.robustness
+
+.PHONY: bench-compression
+bench-compression: setup ## bytes of compressed updates against the task metric; writes build/bench/compression.json
+	$(PY) -m benchmarks.compression
+
 .PHONY: clean
 clean: ## remove what builds made (not the installed environments)
 	rm -rf build contracts/out contracts/cache

@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from math import prod
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,10 +61,17 @@ def encode(tensors: Tensors) -> bytes:
     for name, tensor in tensors.items():
         _require_encodable(name, tensor)
     schema = schema_of(tensors)
-    header = _header(schema)
-    parts = [len(header).to_bytes(_ALIGN, "little"), header]
+    parts = [prefix(schema)]
     parts += [np.ascontiguousarray(tensors[name], dtype=_LITTLE_ENDIAN).tobytes() for name, _ in schema]
     return b"".join(parts)
+
+
+def to_float32(values: NDArray[Any], out: Vector) -> None:
+    """float16, or bfloat16 held in uint16, to float32: exact, subnormals included."""
+    if values.dtype == np.uint16:
+        np.left_shift(values, 16, out=out.view(np.uint32), dtype=np.uint32)
+    else:
+        out[...] = values
 
 
 def decode(data: bytes, *, max_bytes: int) -> dict[str, Vector]:
@@ -101,6 +108,12 @@ def decode(data: bytes, *, max_bytes: int) -> dict[str, Vector]:
     return tensors
 
 
+def prefix(schema: Schema) -> bytes:
+    """What stands before the data: the header's length and the header; a multiple of 8 bytes."""
+    header = _header(schema)
+    return len(header).to_bytes(_ALIGN, "little") + header
+
+
 def schema_of(tensors: Tensors) -> Schema:
     """Names and shapes, sorted by name."""
     return tuple((name, tuple(int(size) for size in tensors[name].shape)) for name in sorted(tensors))
@@ -113,11 +126,16 @@ def size_of(schema: Schema) -> int:
 
 def encoded_bytes(schema: Schema) -> int:
     """Exact length of a bundle of this schema: the natural ``max_bytes``."""
-    return _ALIGN + len(_header(schema)) + size_of(schema) * _ITEM
+    return len(prefix(schema)) + size_of(schema) * _ITEM
 
 
-def require_schema(tensors: Tensors, schema: Schema) -> None:
+def require_schema(tensors: Tensors, schema: Schema, *, half: bool = False) -> None:
     """Names, shapes and dtype are exactly those of the schema.
+
+    Args:
+        tensors: arrays by name.
+        schema: what they must be.
+        half: float16, and bfloat16 held in uint16, are welcome as well.
 
     Raises:
         UpdateRejected: `SCHEMA_MISMATCH` naming the first difference, or `DTYPE`.
@@ -131,8 +149,9 @@ def require_schema(tensors: Tensors, schema: Schema) -> None:
         if found[name] != shape:
             what = f"Tensor {name!r} has shape {list(found[name])}, the model has {list(shape)}."
             raise UpdateRejected(Reason.SCHEMA_MISMATCH, what, hint=hint)
-        if tensors[name].dtype != np.float32:
-            raise UpdateRejected(Reason.DTYPE, f"Tensor {name!r} is {tensors[name].dtype}, not float32.")
+        dtype = tensors[name].dtype
+        if dtype != np.float32 and not (half and dtype in (np.float16, np.uint16)):
+            raise UpdateRejected(Reason.DTYPE, f"Tensor {name!r} is {dtype}, not float32.")
 
 
 def flatten(tensors: Tensors, schema: Schema) -> Vector:
@@ -164,12 +183,17 @@ def unflatten(vector: Vector, schema: Schema) -> dict[str, Vector]:
     return tensors
 
 
+def is_name(name: str) -> bool:
+    """Whether a tensor of this name can be encoded."""
+    return _NAME.fullmatch(name) is not None
+
+
 def _count(shape: Shape) -> int:
     return prod(shape)
 
 
 def _require_encodable(name: str, tensor: Vector) -> None:
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise AggregationError(f"Tensor name {name!r} cannot be encoded.", why="Allowed: 1-256 of A-Za-z0-9._/:-")
     if tensor.dtype != np.float32:
         raise AggregationError(

@@ -1,15 +1,21 @@
-"""Fixed point: float32 tensors become integers before any rule sees them, so that adding them has no order.
+"""Fixed point: floats become integers before any rule sees them, so that adding them has no order.
 
-One power of two per tensor, agreed by all clients of the round::
+One power of two per *group*, agreed by all clients of the round. A group is 1024 neighbouring coordinates of one
+tensor (its first 1024, the next 1024, …, the last one shorter)::
 
-    E = lower median over clients of e, where max|x| < 2^e (frexp exponent; clients whose tensor is all zero do not vote)
-    s = min(bits - 2 - E, 125)
-    q = clamp(rint(x · 2^s), ±2^bits)       int32, rint rounds half to even
+    e_i = smallest e with max|x_i| < 2^e over the group (frexp exponent); a client whose group is all zero does not vote
+    E   = the (g+1)-th largest vote, or the smallest if there are no more than g
+    s   = min(bits - 4 - E, 125)
+    q   = clamp(rint(x · 2^s), ±2^bits)       int32, rint rounds half to even
 
-The median client has ``|q| < 2^(bits-2)``, so values up to four times its largest still fit; larger ones saturate.
-Rank rules keep their guarantee, whatever f < n/2 attackers send: quantising is monotone, and in every tensor some
-honest client is never clamped (one that is all zero; or, if there is none, all honest clients vote, so E is at least the
-smallest honest exponent). So the honest range after clamping lies, up to half a step, within the range before.
+g (the guard) is the number of faulty clients the pipeline withstands (for the median, half of all). Where more than g honest
+clients are non-zero in a group, E lies within the honest exponents, whatever f ≤ g attackers send: f huge votes are
+skipped, and f tiny ones are not reached. With g = 0 nothing ever saturates: the mean is FedAvg. Otherwise at most the
+g loudest clients of a group can exceed ``2^E``; they saturate from 16 times that on. Rank rules keep their
+guarantee: the clamp is monotone, and some honest client is never clamped.
+
+Why groups of this size: a group of all clients stays in a core's cache while its scale is found, so the updates are read from memory
+once; and a scale per group is finer than one per tensor (docs/adr/0010).
 
 Exactness: a product with a power of two, rint and the clamp round at most once, identically on every IEEE-754 unit,
 with or without FMA. With ``s ≤ 125`` a subnormal x has ``|x · 2^s| < 1/2`` and becomes 0 whether or not the unit flushes
@@ -17,7 +23,9 @@ subnormals; results are multiples of ``2^-125``, hence normal or zero.
 
 Error of one unsaturated coordinate: ``|x - q·2^-s| ≤ 2^-(s+1)``. Of a rule's output r (an integer quotient, rounded half to
 even) published as ``float32(r)·2^-s``, against the same rule in exact arithmetic on the unsaturated inputs:
-``≤ 2^-s + 2^-24·|output|`` for the rules without clipping.
+``≤ 2^-s + 2^-24·|output|`` for the rules without clipping. Proof: a weighted mean, an order statistic and a mean of order statistics
+each move by at most the largest move of an input, ½ step; the division rounds by at most ½ step; the conversion
+to float32 by at most 2^-24 of the value; the last product is exact.
 """
 
 from __future__ import annotations
@@ -31,12 +39,10 @@ import numpy as np
 from aggregation import kernels_numpy
 from aggregation.bundle import Tensors, Vector
 from aggregation.errors import AggregationError, Reason, UpdateRejected
-from aggregation.kernels_numpy import Integers
+from aggregation.kernels_numpy import HEADROOM, MAX_SHIFT, Integers
 
 MAX_BITS = 30
-MAX_SHIFT = 125
-HEADROOM = 2  # bits above the median client's largest value
-MAX_CLIENTS = 1024  # the largest n for which n·2^(30 - ⌈log2 n⌉) still has 20 bits of resolution
+MAX_CLIENTS = 1024  # the largest n for which sums of n rows leave 20 bits, 16 of them below the voted exponent
 _CHUNK = 1 << 15
 _SMALLEST_NORMAL_EXPONENT = -125  # frexp exponent of 2^-126
 
@@ -88,17 +94,18 @@ def exponent_of(tensor: Vector) -> int | None:
     return exponent if largest and exponent >= _SMALLEST_NORMAL_EXPONENT else None
 
 
-def common_shift(exponents: Sequence[int | None], bits: int) -> int:
-    """The shift s of a tensor from its clients' exponents (formula above); 0 if no client votes.
+def common_shift(exponents: Sequence[int | None], bits: int, guard: int = 0) -> int:
+    """The shift s of one group (or tensor) from its clients' exponents (formula above); 0 if no client votes.
 
     Args:
         exponents: `exponent_of` of every client, in any order.
         bits: 20 … 30.
+        guard: how many of the largest votes are skipped.
     """
-    votes = sorted(exponent for exponent in exponents if exponent is not None)
+    votes = sorted((exponent for exponent in exponents if exponent is not None), reverse=True)
     if not votes:
         return 0
-    return min(bits - HEADROOM - votes[(len(votes) - 1) // 2], MAX_SHIFT)
+    return min(bits - HEADROOM - votes[min(guard, len(votes) - 1)], MAX_SHIFT)
 
 
 def sum_bits(n: int) -> int:
@@ -118,8 +125,9 @@ def quantise(tensor: Vector, shift: int, bits: int) -> Quantised:
     exponent_of(tensor)
     flat = tensor.reshape(-1)
     values = np.empty(flat.size, np.int32)
-    saturated, nonzero, lost = kernels_numpy.quantise(flat, power(shift), power(bits), values)
-    return Quantised(values, shift, saturated, nonzero, lost)
+    saturated = kernels_numpy.quantise(flat, power(shift), power(bits), values)
+    nonzero = int(np.count_nonzero(flat))
+    return Quantised(values, shift, saturated, nonzero, nonzero - int(np.count_nonzero(values)))
 
 
 def dequantise(values: Integers, shift: int) -> Vector:

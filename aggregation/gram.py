@@ -1,13 +1,16 @@
 """Exact inner products of quantised updates: the only view of distance that selection rules and scoring ever get.
 
-Each value enters as an integer g of at most 20 bits with sign, ``|g| ≤ 2^19``, made from the already clamped q as
-``(q + half) >> drop``: what is scored is what is aggregated, a clamped coordinate cannot hide. At most 8192 products
-of 38 bits are summed in float64, so every partial sum in any order is an integer below 2^53 and every BLAS gives the
-same result; beyond that int64 and Python integers add up. Tensors of different scale are combined exactly::
+In a pipeline each value enters as a 13-bit integer ``g = (q + half) >> drop``, ``|g| ≤ 2^12``, made from the already clamped q:
+what is scored is what is aggregated, a clamped coordinate cannot hide. The rounding adds about 10^-4 of a typical value's
+square to a squared distance, the same for everybody. Sums of products are integers that neither int32 lanes (1024
+columns) nor float64 (2^29 columns) can overflow or round, so every order of summation and every BLAS gives
+the same result; beyond that int64 and Python integers add up. Spans of different scale are combined exactly::
 
     G_ij = Σ_t 2^(2S - s_it - s_jt) · Σ_k g_itk · g_jtk          S = largest shift
 
-(S cancels in every use: only ratios and orders of entries matter.)
+(S cancels in every use but static clipping: only ratios and orders of entries matter.)
+
+`similarity_ppm`, which is about two updates and no round, takes 20 bits at each update's own scale instead.
 """
 
 from __future__ import annotations
@@ -19,10 +22,9 @@ from typing import TypeAlias
 import numpy as np
 
 from aggregation.bundle import Schema, Tensors, require_schema
-from aggregation.errors import AggregationError
-from aggregation.fixed_point import HEADROOM, common_shift, exponent_of, power
+from aggregation.fixed_point import common_shift, exponent_of, power
 from aggregation.kernels import Kernels, choose
-from aggregation.kernels_numpy import Doubles, Integers, Longs
+from aggregation.kernels_numpy import HEADROOM, Longs
 
 Gram: TypeAlias = list[list[int]]
 """Symmetric ``[n, n]`` matrix of Python integers, G_ii ≥ 0."""
@@ -53,12 +55,17 @@ class GramSum:
             matrix, count = np.zeros((self._n, self._n), np.int64), 0
         self._open[shifts] = (matrix + product, count + columns)
 
+    @property
+    def unit(self) -> int:
+        """S: what is added under shift s weighs ``2^(2·(S - s))``; an entry is worth ``2^(-2·S)`` of its images' products."""
+        return max((max(shifts) for shifts in (*self._open, *self._closed)), default=0)
+
     def total(self) -> Gram:
         """The Gram matrix of everything added so far."""
+        base = self.unit
         for shifts, (matrix, _) in self._open.items():
             self._close(shifts, matrix)
         self._open.clear()
-        base = max((max(shifts) for shifts in self._closed), default=0)
         total = np.zeros((self._n, self._n), np.object_)
         for shifts, closed in self._closed.items():
             factors = np.array([1 << (base - shift) for shift in shifts], np.object_)
@@ -67,21 +74,6 @@ class GramSum:
 
     def _close(self, shifts: tuple[int, ...], matrix: Longs) -> None:
         self._closed[shifts] = self._closed.get(shifts, np.zeros(matrix.shape, np.object_)) + matrix.astype(np.object_)
-
-
-def tile_product(kernels: Kernels, tile: Integers, drop: int, scratch: Doubles) -> Longs:
-    """``g · gᵀ`` of one int32 tile ``[n, m]``, m ≤ 8192, as int64 ``[n, n]``.
-
-    Args:
-        kernels: which kernels narrow the tile.
-        tile: quantised values, ``|q| ≤ 2^(19 + drop)``.
-        drop: low bits to round away.
-        scratch: float64 ``[n, m]``, overwritten.
-    """
-    if tile.shape[1] > MAX_COLUMNS:
-        raise AggregationError(f"A tile of {tile.shape[1]} columns is not exact, at most {MAX_COLUMNS} are.")
-    kernels.narrow(tile, drop, scratch)
-    return (scratch @ scratch.T).astype(np.int64)
 
 
 def cosine_ppm(gram: Gram, i: int, j: int) -> int:
@@ -146,5 +138,6 @@ def _own_scale_gram(rows: Sequence[Tensors], schema: Schema, kernels: Kernels) -
             tile = np.empty((len(rows), columns), np.int32)
             for flat, shift, out in zip(flats, shifts, tile, strict=True):
                 kernels.quantise(flat[start : start + columns], power(shift), power(bits), out)
-            total.add(tile_product(kernels, tile, 0, np.empty(tile.shape, np.float64)), shifts, columns)
+            wide = tile.astype(np.float64)  # at most 8192 products of 38 bits: below 2^53 in any order
+            total.add((wide @ wide.T).astype(np.int64), shifts, columns)
     return total.total()

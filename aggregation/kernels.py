@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Protocol, cast
 
@@ -15,7 +16,7 @@ import numpy as np
 from aggregation import kernels_numpy
 from aggregation.bundle import Vector
 from aggregation.errors import AggregationError
-from aggregation.kernels_numpy import Doubles, Integers, Longs
+from aggregation.kernels_numpy import Bytes, Integers, Longs
 
 CHOICES = ("auto", "numpy", "numba")
 VARIABLE = "COMMONWEIGHT_KERNELS"
@@ -30,12 +31,30 @@ class Kernels(Protocol):
         """``numpy`` or ``numba``."""
         ...
 
-    def quantise(self, values: Vector, scale: np.float32, limit: np.float32, out: Integers) -> tuple[int, int, int]:
-        """Floats to integers, with counts."""
+    def exponents(self, rows: Sequence[Vector]) -> Bytes:
+        """Exponent fields by row and group."""
         ...
 
-    def narrow(self, tile: Integers, drop: int, out: Doubles) -> None:
-        """Integers to 20-bit integers held in float64."""
+    def shifts(self, fields: Bytes, bits: int, guard: int) -> Integers:
+        """The groups' scales."""
+        ...
+
+    def quantise(self, values: Vector, scale: np.float32, limit: np.float32, out: Integers) -> int:
+        """One row of floats to integers, one scale."""
+        ...
+
+    def load(self, rows: Sequence[Vector], scales: Vector, limit: np.float32, tile: Integers) -> None:
+        """Rows of floats to a tile, a scale per group."""
+        ...
+
+    def snap(self, row: Vector, scales: Vector, limit: np.float32, inverses: Vector, out: Vector) -> None:
+        """One row to fixed point and back."""
+        ...
+
+    def products(
+        self, rows: Sequence[Vector], bits: int, guard: int, fields: Bytes, found: Integers
+    ) -> dict[int, Longs]:
+        """Scales, and inner products of rows by shift."""
         ...
 
     def clip(self, tile: Integers, factors: Longs) -> None:
@@ -46,16 +65,32 @@ class Kernels(Protocol):
         """Sums of neighbours."""
         ...
 
-    def add_rows(self, tile: Integers, rows: Longs, sign: int, out: Longs) -> None:
-        """Add rows up."""
+    def combine(self, tile: Integers, matrix: Longs, out: Integers) -> None:
+        """Integer combinations of rows."""
         ...
 
     def exchange(self, tile: Integers, network: Integers) -> None:
         """Run a comparator network."""
         ...
 
-    def finish(self, total: Longs, divisor: int, inverse: np.float32, out: Vector) -> None:
+    def weigh(self, tile: Integers, rows: Longs, weights: Longs, out: Longs) -> None:
+        """Weighted sum of rows."""
+        ...
+
+    def ranks(self, tile: Integers, network: Integers, low: int, high: int, out: Longs) -> None:
+        """Sum of ranks."""
+        ...
+
+    def nearest(self, tile: Integers, keep: int, out: Longs) -> None:
+        """Sum of the values nearest to the median."""
+        ...
+
+    def finish(self, total: Longs, divisor: int, inverses: Vector, out: Vector) -> None:
         """Divide and convert back."""
+        ...
+
+    def fused(self, n: int, low: int, high: int) -> Callable[..., None] | None:
+        """One-pass kernel of a mean of ranks, if there is one."""
         ...
 
 

@@ -2,32 +2,42 @@
 
 Import this only through `aggregation.kernels`: it loads or compiles machine code (about ten seconds once, then from the
 cache beside this file or, if that folder cannot be written, in `NUMBA_CACHE_DIR` or the user's cache folder; if no
-folder can be written the kernels are compiled anew in every process, with the same results).
+folder can be written the kernels are compiled anew in every process, with the same results). The one-pass kernels of
+`fused` and the networks of `ranks` are made for their n when first asked for, a fraction of a second each.
 
 No fastmath: every float operation rounds once, in the order written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numba import njit, types
 
+from aggregation import kernels_numpy, simd
 from aggregation.bundle import Vector
-from aggregation.kernels_numpy import Doubles, Integers, Longs
+from aggregation.kernels_numpy import BIAS, GROUP, HEADROOM, IMAGE_BITS, MAX_SHIFT, Bytes, Integers, Longs
+from aggregation.network import selecting
 
 NAME = "numba"
+_SLOTS = 8  # different shifts whose products are kept apart in one call
+_NO_SHIFT = 1 << 20
+MOST_UNROLLED = 64  # rows whose network is written out in instructions; above, it runs from a table
+_AHEAD = np.uint64(2 * 4 * GROUP)  # bytes: far enough to hide memory's latency, near enough to stay in the cache
 
 _FLOATS = types.Array(types.float32, 1, "C")
-_READ_ONLY = types.Array(types.float32, 1, "C", readonly=True)
 _ROW = types.Array(types.int32, 1, "C")
 _TILE = types.Array(types.int32, 2, "C")
+_BYTES2 = types.Array(types.uint8, 2, "C")
+_BYTES2A = types.Array(types.uint8, 2, "A")  # a span of a larger array
+_ROWA = types.Array(types.int32, 1, "A")
 _LONGS = types.Array(types.int64, 1, "C")
 _LONGS2 = types.Array(types.int64, 2, "C")
+_ADDRESSES = types.Array(types.uint64, 1, "C")
 _NETWORK = types.Array(types.int32, 2, "C", readonly=True)
-_DOUBLES2 = types.Array(types.float64, 2, "C")
 
 
 def _compiled(signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -42,30 +52,221 @@ def _compiled(signature: Any) -> Callable[[Callable[..., Any]], Callable[..., An
     return decorate
 
 
-@_compiled(types.UniTuple(types.int64, 3)(_READ_ONLY, types.float32, types.float32, _ROW))
-def quantise(values: Vector, scale: np.float32, limit: np.float32, out: Integers) -> tuple[int, int, int]:
+def addresses(rows: Sequence[Vector]) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """Where the rows' data start; valid while the caller holds the rows."""
+    return np.array([row.ctypes.data for row in rows], np.uint64)
+
+
+def exponents(rows: Sequence[Vector]) -> Bytes:
+    """See `kernels_numpy.exponents`."""
+    whole = rows[0].size // GROUP
+    fields = np.empty((len(rows), -(-rows[0].size // GROUP)), np.uint8)
+    if whole:
+        _exponents(addresses(rows), whole, fields)
+    if whole * GROUP < rows[0].size:
+        fields[:, whole:] = kernels_numpy.exponents([row[whole * GROUP :] for row in rows])
+    return fields
+
+
+@_compiled(types.void(_ADDRESSES, types.int64, _BYTES2))
+def _exponents(pointers: Any, groups: int, fields: Bytes) -> None:
+    for g in range(groups):
+        offset = np.uint64(4 * GROUP * g)
+        for i in range(pointers.size):
+            fields[i, g] = simd.row_max(pointers[i] + offset, GROUP) >> 23
+            for line in range(0, 4 * GROUP, 64):
+                simd.prefetch(pointers[i] + offset + _AHEAD + np.uint64(line))
+
+
+@_compiled(types.int32(_BYTES2A, types.int64, types.int64, types.int64))
+def _shift(fields: Bytes, g: int, bits: int, guard: int) -> Any:
+    counts = np.zeros(256, np.int32)
+    voters = 0
+    for i in range(fields.shape[0]):
+        counts[fields[i, g]] += 1
+        voters += fields[i, g] != 0
+    if voters == 0:
+        return np.int32(0)
+    left = min(guard, voters - 1)
+    field = 255
+    while counts[field] <= left:
+        left -= counts[field]
+        field -= 1
+    return np.int32(min(bits - HEADROOM - (field - BIAS), MAX_SHIFT))
+
+
+@_compiled(_ROW(_BYTES2A, types.int64, types.int64))
+def shifts(fields: Bytes, bits: int, guard: int) -> Integers:
+    """See `kernels_numpy.shifts`."""
+    found = np.empty(fields.shape[1], np.int32)
+    for g in range(found.size):
+        found[g] = _shift(fields, g, bits, guard)
+    return found
+
+
+def quantise(values: Vector, scale: np.float32, limit: np.float32, out: Integers) -> int:
     """See `kernels_numpy.quantise`."""
-    saturated = nonzero = kept = 0
+    return int(_quantise(values, scale, limit, out))
+
+
+@_compiled(types.int64(types.Array(types.float32, 1, "C", readonly=True), types.float32, types.float32, _ROW))
+def _quantise(values: Vector, scale: np.float32, limit: np.float32, out: Integers) -> int:
+    saturated = 0
     for i in range(values.size):
         scaled = np.rint(values[i] * scale)
         saturated += abs(scaled) > limit
-        scaled = min(max(scaled, -limit), limit)
-        integer = np.int32(scaled)
-        out[i] = integer
-        nonzero += values[i] != 0
-        kept += integer != 0
-    return saturated, nonzero, nonzero - kept
+        out[i] = np.int32(min(max(scaled, -limit), limit))
+    return saturated
 
 
-@_compiled(types.void(_TILE, types.int64, _DOUBLES2))
-def narrow(tile: Integers, drop: int, out: Doubles) -> None:
-    """See `kernels_numpy.narrow`."""
-    half = np.int32((1 << drop) >> 1)
-    shift = np.int32(drop)
+def load(rows: Sequence[Vector], scales: Vector, limit: np.float32, tile: Integers) -> None:
+    """See `kernels_numpy.load`."""
+    _load(addresses(rows), scales, limit, tile)
+
+
+@_compiled(types.void(_ADDRESSES, _FLOATS, types.float32, _TILE))
+def _load(pointers: Any, scales: Vector, limit: np.float32, tile: Integers) -> None:
+    width = tile.shape[1]
     for i in range(tile.shape[0]):
-        source, target = tile[i], out[i]
-        for k in range(source.size):
-            target[k] = np.float64((source[k] + half) >> shift)
+        target = np.uint64(tile.ctypes.data) + np.uint64(4 * width * i)
+        for g in range(scales.size):
+            start = np.uint64(4 * GROUP * g)
+            count = min(GROUP, width - g * GROUP)
+            whole = count - count % simd.WIDTH
+            simd.quantise_row(pointers[i] + start, target + start, whole, scales[g], limit)
+            if whole < count:
+                values = simd.floats_at(pointers[i] + start, count)
+                for k in range(whole, count):
+                    scaled = np.rint(values[k] * scales[g])
+                    tile[i, g * GROUP + k] = np.int32(min(max(scaled, -limit), limit))
+
+
+def snap(row: Vector, scales: Vector, limit: np.float32, inverses: Vector, out: Vector) -> None:
+    """See `kernels_numpy.snap`."""
+    _snap(addresses([row]), scales, limit, inverses, out)
+
+
+@_compiled(types.void(_ADDRESSES, _FLOATS, types.float32, _FLOATS, _FLOATS))
+def _snap(pointers: Any, scales: Vector, limit: np.float32, inverses: Vector, out: Vector) -> None:
+    target = np.uint64(out.ctypes.data)
+    for g in range(scales.size):
+        start = np.uint64(4 * GROUP * g)
+        count = min(GROUP, out.size - g * GROUP)
+        whole = count - count % simd.WIDTH
+        simd.snap_row(pointers[0] + start, target + start, whole, scales[g], limit, inverses[g])
+        values = simd.floats_at(pointers[0] + start, count)
+        for k in range(whole, count):
+            scaled = np.rint(values[k] * scales[g])
+            out[g * GROUP + k] = np.float32(np.int32(min(max(scaled, -limit), limit))) * inverses[g]
+
+
+def products(rows: Sequence[Vector], bits: int, guard: int, fields: Bytes, found: Integers) -> dict[int, Longs]:
+    """See `kernels_numpy.products`; group by group, each in the cache from its scale to its inner products."""
+    n = len(rows)
+    whole = rows[0].size // GROUP
+    total: dict[int, Longs] = {}
+    loop = _products_loop(n % simd.BLOCK)
+
+    def run(pointers: Any, groups: int, fields: Bytes, found: Integers) -> None:
+        image = np.empty((n, GROUP), np.int16)
+        done = 0
+        while done < groups:
+            keys, slots = np.full(_SLOTS, _NO_SHIFT, np.int32), np.zeros((_SLOTS, n, n), np.int64)
+            done = loop(pointers, done, groups, bits, guard, image, fields, found, keys, slots)
+            for key, slot in zip(keys.tolist(), slots, strict=True):
+                if key != _NO_SHIFT:
+                    both = slot + np.tril(slot, -1).T  # the kernels fill the lower half
+                    total[key] = total.get(key, 0) + both
+
+    if whole:
+        run(addresses(rows), whole, fields, found)
+    if whole * GROUP < rows[0].size:
+        padded = _padded(rows, whole)
+        field, shift = np.empty((n, 1), np.uint8), np.empty(1, np.int32)
+        run(addresses(list(padded)), 1, field, shift)
+        fields[:, whole:], found[whole:] = field, shift
+    return total
+
+
+def _padded(rows: Sequence[Vector], whole: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The last, shorter group of every row, filled up with zeros."""
+    padded = np.zeros((len(rows), GROUP), np.float32)
+    for row, copy in zip(rows, padded, strict=True):
+        copy[: row.size - whole * GROUP] = row[whole * GROUP :]
+    return padded
+
+
+@lru_cache(maxsize=simd.BLOCK)
+def _products_loop(rest: int) -> Callable[..., int]:  # noqa: C901 - two flat loops, nested for numba's closures
+    """The loop of `products` for n ≡ rest modulo 4: whole blocks of rows, and a last, lower one."""
+    whole, corner = simd.dot_block(simd.BLOCK, simd.BLOCK), simd.dot_block(simd.BLOCK, simd.BLOCK, diagonal=True)
+    low, low_corner = simd.dot_block(rest or 1, simd.BLOCK), simd.dot_block(rest or 1, rest or 1, diagonal=True)
+
+    @njit(nogil=True, error_model="numpy")
+    def add_dots(n: int, base: Any, block: Longs, total: Longs) -> None:
+        stride, target = np.uint64(2 * GROUP), np.uint64(block.ctypes.data)
+        for i in range(0, n, simd.BLOCK):
+            height = min(simd.BLOCK, n - i)
+            left = base + stride * np.uint64(i)
+            for j in range(0, i + 1, simd.BLOCK):
+                right = base + stride * np.uint64(j)
+                if height == simd.BLOCK:
+                    if i == j:
+                        corner(left, right, stride, GROUP, target)
+                    else:
+                        whole(left, right, stride, GROUP, target)
+                elif i == j:
+                    low_corner(left, right, stride, GROUP, target)
+                else:
+                    low(left, right, stride, GROUP, target)
+                for a in range(height):
+                    for b in range(simd.BLOCK if i != j else a + 1):
+                        total[i + a, j + b] += block[a, b]
+
+    @njit(nogil=True, error_model="numpy")
+    def loop(
+        pointers: Any,
+        first: int,
+        groups: int,
+        bits: int,
+        guard: int,
+        image: Any,
+        fields: Bytes,
+        found: Integers,
+        keys: Integers,
+        slots: Longs,
+    ) -> int:
+        n = pointers.size
+        block = np.empty((simd.BLOCK, simd.BLOCK), np.int64)
+        base, stride = np.uint64(image.ctypes.data), np.uint64(2 * GROUP)
+        limit, drop = np.float32(2.0**bits), np.int32(bits - IMAGE_BITS)
+        for g in range(first, groups):
+            start = np.uint64(4 * GROUP * g)
+            largest = 0
+            for i in range(n):
+                fields[i, g] = simd.row_max(pointers[i] + start, GROUP) >> 23
+                largest = max(largest, fields[i, g])
+            shift = _shift(fields, g, bits, guard)
+            slot = 0
+            while slot < keys.size and keys[slot] != shift and keys[slot] != _NO_SHIFT:
+                slot += 1
+            if slot == keys.size:
+                return g
+            keys[slot] = shift
+            found[g] = shift
+            scale = np.float32(2.0**shift)
+            for i in range(n):
+                for line in range(0, 4 * GROUP, 64):
+                    simd.prefetch(pointers[i] + start + _AHEAD + np.uint64(line))
+                row = base + stride * np.uint64(i)
+                if largest - BIAS + shift <= bits:
+                    simd.plain_image_row(pointers[i] + start, row, GROUP, scale, limit, drop)
+                else:
+                    simd.image_row(pointers[i] + start, row, GROUP, scale, limit, drop)
+            add_dots(n, base, block, slots[slot])
+        return groups
+
+    return loop
 
 
 @_compiled(types.void(_TILE, _LONGS))
@@ -81,29 +282,40 @@ def clip(tile: Integers, factors: Longs) -> None:
 
 @_compiled(types.void(_TILE, _LONGS2, _TILE))
 def mix(tile: Integers, excluded: Longs, out: Integers) -> None:
-    """See `kernels_numpy.mix`."""
-    total = np.zeros(tile.shape[1], np.int32)
-    for i in range(tile.shape[0]):
-        source = tile[i]
-        for k in range(total.size):
-            total[k] += source[k]
+    """See `kernels_numpy.mix`; column strips keep the sums in the first-level cache."""
+    columns = tile.shape[1]
+    width = 512
+    total = np.empty(width, np.int32)
+    for start in range(0, columns, width):
+        stop = min(start + width, columns)
+        total[:] = 0
+        for i in range(tile.shape[0]):
+            source = tile[i, start:stop]
+            for k in range(source.size):
+                total[k] += source[k]
+        for i in range(out.shape[0]):
+            target = out[i, start:stop]
+            for k in range(target.size):
+                target[k] = total[k]
+            for e in range(excluded.shape[1]):
+                source = tile[excluded[i, e], start:stop]
+                for k in range(target.size):
+                    target[k] -= source[k]
+
+
+@_compiled(types.void(_TILE, _LONGS2, _TILE))
+def combine(tile: Integers, matrix: Longs, out: Integers) -> None:
+    """See `kernels_numpy.combine`."""
     for i in range(out.shape[0]):
         target = out[i]
-        for k in range(total.size):
-            target[k] = total[k]
-        for e in range(excluded.shape[1]):
-            source = tile[excluded[i, e]]
-            for k in range(total.size):
-                target[k] -= source[k]
-
-
-@_compiled(types.void(_TILE, _LONGS, types.int64, _LONGS))
-def add_rows(tile: Integers, rows: Longs, sign: int, out: Longs) -> None:
-    """See `kernels_numpy.add_rows`."""
-    for r in range(rows.size):
-        source = tile[rows[r]]
-        for k in range(out.size):
-            out[k] += sign * np.int64(source[k])
+        for k in range(target.size):
+            target[k] = 0
+        for j in range(tile.shape[0]):
+            factor = np.int32(matrix[i, j])
+            if factor != 0:
+                source = tile[j]
+                for k in range(target.size):
+                    target[k] += factor * source[k]
 
 
 @_compiled(types.void(_TILE, _NETWORK))
@@ -124,9 +336,137 @@ def exchange(tile: Integers, network: Integers) -> None:
                 high[k] = max(low[k], high[k])
 
 
-@_compiled(types.void(_LONGS, types.int64, types.float32, _FLOATS))
-def finish(total: Longs, divisor: int, inverse: np.float32, out: Vector) -> None:
+@_compiled(types.void(_TILE, _LONGS, _LONGS, _LONGS))
+def weigh(tile: Integers, rows: Longs, weights: Longs, out: Longs) -> None:
+    """See `kernels_numpy.weigh`."""
+    for k in range(out.size):
+        out[k] = 0
+    for r in range(rows.size):
+        source, weight = tile[rows[r]], weights[r]
+        for k in range(out.size):
+            out[k] += weight * np.int64(source[k])
+
+
+def ranks(tile: Integers, network: Integers, low: int, high: int, out: Longs) -> None:
+    """See `kernels_numpy.ranks`."""
+    n, columns = tile.shape
+    strips = columns - columns % simd.WIDTH if n <= MOST_UNROLLED else 0
+    if strips:
+        _rank_strips(n, low, high)(np.uint64(tile.ctypes.data), np.uint64(4 * columns), strips, out)
+    if strips < columns:
+        rest = np.ascontiguousarray(tile[:, strips:])
+        exchange(rest, network)
+        weigh(rest, np.arange(low, high), np.ones(high - low, np.int64), out[strips:])
+
+
+@lru_cache(maxsize=64)
+def _rank_strips(n: int, low: int, high: int) -> Callable[..., None]:
+    strip = simd.rank_strip(n, low, high, selecting(n, frozenset(range(low, high))).tolist())
+
+    @njit(types.void(types.uint64, types.uint64, types.int64, _LONGS), nogil=True, error_model="numpy")
+    def run(base: Any, stride: Any, columns: int, out: Longs) -> None:
+        target = np.uint64(out.ctypes.data)
+        for j in range(0, columns, simd.WIDTH):
+            strip(base + np.uint64(4 * j), stride, target + np.uint64(8 * j))
+
+    return run
+
+
+@_compiled(types.void(_TILE, types.int64, _LONGS))
+def nearest(tile: Integers, keep: int, out: Longs) -> None:
+    """See `kernels_numpy.nearest`."""
+    n = tile.shape[0]
+    for k in range(out.size):
+        middle = np.int64(tile[(n - 1) // 2, k]) + np.int64(tile[n // 2, k])
+        total = np.int64(0)
+        for i in range(keep):
+            total += tile[i, k]
+        best = total
+        reach = max(middle - 2 * np.int64(tile[0, k]), 2 * np.int64(tile[keep - 1, k]) - middle)
+        for first in range(1, n - keep + 1):
+            total += np.int64(tile[first + keep - 1, k]) - np.int64(tile[first - 1, k])
+            candidate = max(middle - 2 * np.int64(tile[first, k]), 2 * np.int64(tile[first + keep - 1, k]) - middle)
+            if candidate < reach:
+                best, reach = total, candidate
+        out[k] = best
+
+
+@_compiled(types.void(_LONGS, types.int64, _FLOATS, _FLOATS))
+def finish(total: Longs, divisor: int, inverses: Vector, out: Vector) -> None:
     """See `kernels_numpy.finish`."""
-    for k in range(total.size):
-        quotient = np.int32(np.rint(np.float64(total[k]) / np.float64(divisor)))
-        out[k] = np.float32(quotient) * inverse
+    for g in range(inverses.size):
+        start, count = g * GROUP, min(GROUP, total.size - g * GROUP)
+        whole = count - count % simd.WIDTH
+        source = np.uint64(total.ctypes.data) + np.uint64(8 * start)
+        target = np.uint64(out.ctypes.data) + np.uint64(4 * start)
+        if divisor == 1:
+            simd.plain_finish_row(source, target, whole, np.float64(divisor), inverses[g])
+        else:
+            simd.finish_row(source, target, whole, np.float64(divisor), inverses[g])
+        for k in range(start + whole, start + count):
+            quotient = np.int32(np.rint(np.float64(total[k]) / np.float64(divisor)))
+            out[k] = np.float32(quotient) * inverses[g]
+
+
+@lru_cache(maxsize=64)
+def fused(n: int, low: int, high: int) -> Callable[..., None] | None:
+    """A kernel that finds the scale, quantises, sorts, averages and converts a group while it is in the cache.
+
+    None where there is none: too many rows, or a sum of ranks that might not fit int32 (kept ranks lie below the voted
+    exponent, so ``|q| < 2^26``).
+
+    Returns:
+        ``run(rows, bits, guard, out, fields, shifts)``: rows float32 from a group's first coordinate on; writes out float32,
+        fields uint8 ``[n, groups]`` and shifts int32 ``[groups]``. ``low ≥ guard`` and ``n - high ≥ guard``.
+    """
+    if n > MOST_UNROLLED or (high - low) << (30 - HEADROOM) >= 1 << 31:
+        return None
+    network = selecting(n, frozenset(range(low, high))).tolist() if high - low < n else []
+    loop = _fused_loop(
+        n, simd.column_strip(n, low, high, network, floats=True), simd.column_strip(n, low, high, network, floats=False)
+    )
+
+    def run(rows: Sequence[Vector], bits: int, guard: int, out: Vector, fields: Bytes, found: Integers) -> None:
+        whole = out.size // GROUP
+        if whole:
+            loop(addresses(rows), whole, bits, guard, out, fields, found)
+        if whole * GROUP < out.size:  # the last, shorter group: the same on a copy filled up with zeros
+            padded = _padded(rows, whole)
+            last, field, shift = np.empty(GROUP, np.float32), np.empty((n, 1), np.uint8), np.empty(1, np.int32)
+            loop(addresses(list(padded)), 1, bits, guard, last, field, shift)
+            out[whole * GROUP :] = last[: out.size - whole * GROUP]
+            fields[:, whole:], found[whole:] = field, shift
+
+    return run
+
+
+def _fused_loop(n: int, strip: Any, clamped_strip: Any) -> Callable[..., None]:
+    @njit(nogil=True, error_model="numpy")
+    def loop(pointers: Any, groups: int, bits: int, guard: int, out: Vector, fields: Bytes, found: Integers) -> None:
+        clamped = np.empty((n, GROUP), np.int32)
+        places = np.empty(n, np.uint64)
+        for i in range(n):
+            places[i] = np.uint64(clamped.ctypes.data) + np.uint64(4 * GROUP * i)
+        target = np.uint64(out.ctypes.data)
+        limit = np.float32(2.0**bits)
+        for g in range(groups):
+            start = np.uint64(4 * GROUP * g)
+            largest = 0
+            for i in range(n):
+                fields[i, g] = simd.row_max(pointers[i] + start, GROUP) >> 23
+                largest = max(largest, fields[i, g])
+            shift = _shift(fields, g, bits, guard)
+            found[g] = shift
+            scale, inverse = np.float32(2.0**shift), np.float32(2.0**-shift)
+            if largest - BIAS + shift <= bits:
+                for j in range(0, 4 * GROUP, simd.BYTES):
+                    for i in range(n):
+                        simd.prefetch(pointers[i] + start + np.uint64(j) + _AHEAD)
+                    strip(pointers, start + np.uint64(j), scale, inverse, target + start + np.uint64(j))
+            else:
+                for i in range(n):
+                    simd.quantise_row(pointers[i] + start, places[i], GROUP, scale, limit)
+                for j in range(0, 4 * GROUP, simd.BYTES):
+                    clamped_strip(places, np.uint64(j), scale, inverse, target + start + np.uint64(j))
+
+    return loop

@@ -60,6 +60,11 @@ class Settings:
     cache: Path | None = None
     model_folder: Path | None = None
 
+    @property
+    def outer_step(self) -> outer.OuterStep:
+        """Nesterov with the outer momentum; without any, plain SGD."""
+        return outer.OuterStep("nesterov" if self.outer_momentum else "sgd", self.outer_rate, self.outer_momentum)
+
 
 class Federation:
     """One seed's clients, data and model; activations of the frozen layers are kept between uses."""
@@ -168,7 +173,7 @@ def federate(world: Federation) -> dict[str, Any]:
     """All rounds; MRR after each, gains and verdicts."""
     settings, checkpoint = world.settings, world.genesis
     last: Tensors | None = None
-    velocity: Tensors | None = None
+    state: outer.State = {}
     mrr, rounds = [], []
     for number in range(1, settings.rounds + 1):
         honest = [world.update(checkpoint, i, number) for i in world.honest]
@@ -194,13 +199,7 @@ def federate(world: Federation) -> dict[str, Any]:
             with world.timed("aggregate"):
                 schema = bundle.schema_of(trainable(checkpoint))
                 last = registry.parse(settings.pipeline).aggregate(accepted, schema).tensors
-                checkpoint, velocity = outer.apply(
-                    checkpoint,
-                    last,
-                    learning_rate=settings.outer_rate,
-                    momentum=settings.outer_momentum,
-                    velocity=velocity,
-                )
+                checkpoint, state = settings.outer_step.apply(checkpoint, last, state)
         mrr.append(world.mrr(checkpoint))
     return {"mrr": mrr, "rounds": rounds}
 

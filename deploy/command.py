@@ -15,6 +15,7 @@ from deploy.anvil import CHAIN_ID
 from deploy.deploy import Plan, deploy
 from deploy.manifest import Manifest, content, load_preset
 from node.adapters.signer_keystore import KeystoreSigner
+from node.combine import require_guideline
 from node.protocol.errors import CommonweightError, ConfigError
 from node.protocol.guideline import Guideline
 from node.protocol.types import Address
@@ -51,6 +52,7 @@ def main(
         if threshold:
             params = dataclasses.replace(params, registry=dataclasses.replace(params.registry, threshold=threshold))
         parsed = Guideline.parse(_read(guideline))
+        require_guideline(parsed)
         model, public = _read(genesis), _read(benchmark)
         plan = Plan(
             params=params,

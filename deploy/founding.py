@@ -16,6 +16,7 @@ from learning.models.installed import find_base_model
 from learning.sources import installed
 from learning.spec import LearningSpec
 from learning.tasks.code_search import encode_pairs
+from node.combine import require_guideline
 from node.manifest import Content, content
 from node.protocol.guideline import Guideline
 from node.store import sha256
@@ -59,11 +60,16 @@ def found(documents: dict[str, dict[str, Any]], base_model: Path | None, *, rows
         base_model: folder of the base model; None looks for the installed package.
         rows: rows of the public benchmark.
         cache: folder for extracted pairs.
+
+    Raises:
+        ConfigError: the guideline asks for what is not possible.
     """
-    model = str(documents["architecture"]["learning"]["model"])
-    folder = find_base_model(model, base_model)
+    name = str(documents["architecture"]["learning"]["model"])
+    folder = find_base_model(name, base_model)
     documents["architecture"]["learning"]["base_hash"] = base_model_hash(folder)
     guideline = Guideline(documents)
     spec = LearningSpec.from_mapping(guideline.learning)
+    model = encode(genesis(spec, GENESIS_SEED, folder))
+    require_guideline(guideline, model)
     benchmark = encode_pairs(installed.public_benchmark(rows, cache=cache))
-    return Founding(guideline, encode(genesis(spec, GENESIS_SEED, folder)), benchmark, folder)
+    return Founding(guideline, model, benchmark, folder)

@@ -21,6 +21,7 @@ from learning.spec import LearningSpec
 from learning.tasks.code_search import Pair, decode_pairs
 from node.adapters.trainer_local import MAX_SLICE_ROWS, read_pairs
 from node.cli import stop_with_parent
+from node.combine import model_tensors
 from node.protocol.guideline import Guideline
 from node.store import write_atomic
 
@@ -48,7 +49,7 @@ class Bench:
     def metric(self, checkpoint: bytes | Checkpoint) -> float:
         """MRR of a checkpoint on the public benchmark."""
         tensors = decode(checkpoint, max_bytes=self.max_bytes) if isinstance(checkpoint, bytes) else checkpoint
-        return float(evaluate(self.model, tensors, self.pairs)[METRIC])
+        return float(evaluate(self.model, model_tensors(tensors), self.pairs)[METRIC])
 
     def alone(self, genesis: bytes, pairs: Sequence[Pair], rounds: int, seed: int) -> float:
         """MRR of a client that trains alone for as many rounds, on the same data and settings, taking its full updates."""

@@ -13,15 +13,29 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from aggregation.bundle import Schema, Tensors, decode, encode, schema_of
-from aggregation.checks import validate_update
-from aggregation.errors import UpdateRejected
+from aggregation.errors import AggregationError, UpdateRejected
 from incentives.scoring import novelty_ppm
-from node.combine import combine, difference, trainable_schema
+from node.combine import (
+    check_update,
+    combine,
+    decode_update,
+    difference,
+    encode_update,
+    plain_update,
+    trainable_schema,
+)
 from node.ports import SLICE_MAX_BYTES, BlobStore, Chain, Gossip, ScoreJob, Signer, Trainer, TrainJob
 from node.protocol import messages
 from node.protocol.cid import cid_from_digest, compute_cid, digest_from_cid
 from node.protocol.commitments import RoundScope, aggregate_secret, salt_label
-from node.protocol.errors import BlobCorrupt, BlobError, BlobTooLarge, BlobUnavailable
+from node.protocol.errors import (
+    BlobCorrupt,
+    BlobError,
+    BlobTooLarge,
+    BlobUnavailable,
+    LocalProtocolError,
+    TrainingError,
+)
 from node.protocol.guideline import Guideline
 from node.protocol.hashing import keccak256
 from node.protocol.state import Application, Round, State
@@ -46,6 +60,9 @@ from node.roles.view import AggregateFact, Facts, Fetched, Opening
 from node.store import NodeStore, sha256
 
 log = logging.getLogger("commonweight.executor")
+
+RESIDUAL = "residual.safetensors"
+"""File of a round: what the compression of our update left out."""
 
 
 @dataclass(slots=True)
@@ -242,15 +259,39 @@ class Executor:
         assert self.ports.trainer is not None, "a node without a trainer port must not have the trainer role"
         checkpoint = await self.model(found.parent_model_hash, found.parent_model_cid)
         result = await self.ports.trainer.train(TrainJob(found.number, checkpoint, self.seed))
-        self.store.save(found.number, "update.safetensors", result.update)
+        update = await self._compressed(found, result.update)
+        self.store.save(found.number, "update.safetensors", update)
         opening = Opening(
-            content_hash=sha256(result.update),
-            cid=digest_from_cid(compute_cid(result.update)),
+            content_hash=sha256(update),
+            cid=digest_from_cid(compute_cid(update)),
             salt=self._salt(found.number, "update"),
             samples=result.samples,
         )
         self.notes.setdefault(found.number, {}).update(result.notes)
         self._learn(found.number, replace(self.facts_of(found.number), update=opening))
+
+    async def _compressed(self, found: Round, update: bytes) -> bytes:
+        """Our update as it travels. What the compression leaves out is kept on disk, for our next update to carry."""
+        schema = await self._schema(found)
+        before = self._residual(found.number, schema)
+        try:
+            data, residual = await asyncio.to_thread(encode_update, update, schema, self.guideline, before)
+        except AggregationError as error:
+            raise TrainingError(
+                f"Our own update cannot be compressed: {error.what}", why=error.why, hint=error.hint
+            ) from error
+        if residual:
+            self.store.save(found.number, RESIDUAL, encode(residual))
+        return data
+
+    def _residual(self, number: int, schema: Schema) -> Tensors | None:
+        """What our last update before this round left out; never this round's own, so training a round again gives the same."""
+        trained = [earlier for earlier, facts in self.facts.items() if earlier < number and facts.update is not None]
+        try:
+            residual = self._decode(self.store.load(max(trained), RESIDUAL)) if trained else {}
+        except (LocalProtocolError, UpdateRejected):  # none was left, or it was damaged: this only costs accuracy
+            return None
+        return residual if schema_of(residual) == schema else None
 
     async def _prepare_slice(self, number: int) -> None:
         assert self.ports.slices is not None, "a node without slices must not have the steward role"
@@ -275,7 +316,7 @@ class Executor:
                 data = self.store.load(found.number, "update.safetensors")
             else:
                 data = await self._get(reveal.cid, limits.max_bytes, reveal.content_hash)
-            validate_update(data, await self._schema(found), max_bytes=limits.max_bytes, max_norm=limits.max_norm)
+            check_update(data, await self._schema(found), self.guideline)
             self.store.save(found.number, f"updates/{reveal.index}.safetensors", data)
         except UpdateRejected as error:
             outcome, reason = Fetched.MALFORMED, f"{error.reason}: {error.what}"
@@ -302,27 +343,30 @@ class Executor:
         valid = [index for index, (outcome, _) in sorted(facts.fetched.items()) if outcome is Fetched.VALID]
         last = await self.last_aggregate(state, found)
         measured = [index for index in assigned if index in valid]
+        schema = await self._schema(found)
         job = ScoreJob(
             round=found.number,
             checkpoint=await self.model(found.parent_model_hash, found.parent_model_cid),
             last_aggregate=None if last is None else encode(last),
-            updates=[self._fetched_bytes(found.number, index) for index in measured],
+            updates=[
+                plain_update(self._fetched_bytes(found.number, index), schema, self.guideline) for index in measured
+            ],
             benchmark=await self.benchmark(found),
         )
         raw = dict(zip(measured, await self.ports.trainer.score(job), strict=True))
-        novelty = await asyncio.to_thread(self._novelty, found, valid, last)
+        novelty = await asyncio.to_thread(self._novelty, found, valid, last, schema)
         word = build_word(assigned, facts.fetched, raw, novelty)
         salt = self._salt(found.number, "scores")
         self._learn(found.number, replace(self.facts_of(found.number), word=(word, salt)))
 
-    def _novelty(self, found: Round, valid: list[int], last: Tensors | None) -> Mapping[int, int]:
+    def _novelty(self, found: Round, valid: list[int], last: Tensors | None, schema: Schema) -> Mapping[int, int]:
         # Imported here: the integer kernels compile on first use, and a steward never needs them.
         from aggregation.gram import similarity_ppm  # noqa: PLC0415
 
-        updates = [self._decode(self._fetched_bytes(found.number, index)) for index in valid]
+        updates = [decode_update(self._fetched_bytes(found.number, index), schema, self.guideline) for index in valid]
         if not updates:
             return {}
-        cosines, to_last = similarity_ppm(updates, last, schema_of(updates[0]))
+        cosines, to_last = similarity_ppm(updates, last, schema)
         novelty = novelty_ppm(
             cosines, to_last or [0] * len(updates), [found.reveals[index].sequence for index in valid]
         )

@@ -16,6 +16,7 @@ from typing import Any
 from node.adapters.chain_evm import EvmChain
 from node.adapters.clock_system import SystemClock
 from node.adapters.signer_keystore import KeystoreSigner
+from node.combine import require_guideline
 from node.config import Config
 from node.driver import Driver, DriverConfig
 from node.executor import Applicant, Executor, Ports
@@ -57,10 +58,10 @@ def read_file(path: Path, what: str, hint: str) -> bytes:
 
 
 def load_guideline(config: Config, manifest: Manifest) -> Guideline:
-    """The guideline on disk, which must be the one the contracts pin.
+    """The guideline on disk, which must be the one the contracts pin, and one that can be carried out.
 
     Raises:
-        ConfigError: it is another one.
+        ConfigError: it is another one, or asks for what is not possible.
     """
     data = read_file(config.network.guideline, "guideline", "It comes with the network's files.")
     guideline = Guideline.parse(data)
@@ -70,6 +71,7 @@ def load_guideline(config: Config, manifest: Manifest) -> Guideline:
             f"the contracts pin {manifest.guideline.hash.hex()}.",
             hint="Fetch the network's current guideline, or point network.manifest at the right deployment.",
         )
+    require_guideline(guideline)
     return guideline
 
 

@@ -2,7 +2,8 @@
 
 ```
 root/rounds/000007/facts.json            what we found out about round 7 (node.roles.view.Facts)
-root/rounds/000007/update.safetensors    our own update
+root/rounds/000007/update.safetensors    our own update, as it travels (compressed, if the guideline says so)
+root/rounds/000007/residual.safetensors  what its compression left out, for our next update
 root/rounds/000007/slice.jsonl           our slice, as steward
 root/rounds/000007/updates/3.safetensors a peer's checked update
 root/models/<sha256>.safetensors         checkpoints

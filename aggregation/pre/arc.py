@@ -7,17 +7,16 @@ heterogeneous data. Equal norms need no tie rule: they are clipped to themselves
 
 from __future__ import annotations
 
-from aggregation.gram import Gram
 from aggregation.pre.norm_clip import clip_to
-from aggregation.stages import Clip, PreAggregation, below_half
+from aggregation.stages import Clip, PreAggregation, View, below_half
 
 
-def plan(gram: Gram, f: int) -> Clip:
+def plan(view: View) -> Clip:
     """Clip to the (k+1)-th largest norm."""
-    n = len(gram)
-    largest = 2 * f * (n - f) // n
+    gram = view.distances
+    largest = 2 * view.f * (view.n - view.f) // view.n
     norms = sorted(row[i] for i, row in enumerate(gram))
-    return clip_to(gram, norms[n - largest - 1])
+    return clip_to(gram, norms[view.n - largest - 1])
 
 
 PRE_AGGREGATION = PreAggregation("arc", "n > 2f", below_half, plan)

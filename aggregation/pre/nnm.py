@@ -7,19 +7,18 @@ rows stay sums (`Mix.divisor`), so nothing is rounded here. Allouah et al., AIST
 
 from __future__ import annotations
 
-from aggregation.gram import Gram, squared_distances
-from aggregation.stages import Mix, PreAggregation, below_half
+from aggregation.gram import squared_distances
+from aggregation.stages import Mix, PreAggregation, View, below_half
 
 
-def plan(gram: Gram, f: int) -> Mix:
+def plan(view: View) -> Mix:
     """Exclude each row's f farthest."""
-    n = len(gram)
     return Mix(
         tuple(
-            tuple(sorted(range(n), key=lambda j: (row[j], j != i, j))[n - f :])
-            for i, row in enumerate(squared_distances(gram))
+            tuple(sorted(range(view.n), key=lambda j: (row[j], j != i, j))[view.n - view.f :])
+            for i, row in enumerate(squared_distances(view.distances))
         )
     )
 
 
-PRE_AGGREGATION = PreAggregation("nnm", "n > 2f", below_half, plan, sums_rows=True)
+PRE_AGGREGATION = PreAggregation("nnm", "n > 2f", below_half, plan, growth=lambda n, _parameters: n)

@@ -10,7 +10,7 @@ from math import isqrt
 
 from aggregation.gram import Gram
 from aggregation.kernels_numpy import ONE
-from aggregation.stages import Clip, PreAggregation, below_half
+from aggregation.stages import Clip, PreAggregation, View, below_half
 
 
 def clip_to(gram: Gram, squared_bound: int) -> Clip:
@@ -26,8 +26,9 @@ def clip_to(gram: Gram, squared_bound: int) -> Clip:
     )
 
 
-def plan(gram: Gram, f: int) -> Clip:  # noqa: ARG001 - one signature for all pre-aggregations
+def plan(view: View) -> Clip:
     """Clip to the lower median norm."""
+    gram = view.distances
     norms = sorted(row[i] for i, row in enumerate(gram))
     return clip_to(gram, norms[(len(norms) - 1) // 2])
 

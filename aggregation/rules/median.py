@@ -7,13 +7,14 @@ Unsuited to sparse (top-k) updates: most clients send 0. O(n log² n) per coordi
 
 from __future__ import annotations
 
-from aggregation.gram import Gram
-from aggregation.stages import Rule, Selection, below_half
+from aggregation.stages import Ranks, Rule, View, below_half
 
 
-def plan(n: int, f: int, gram: Gram | None) -> Selection:  # noqa: ARG001 - one signature for all rules
+def plan(view: View) -> Ranks:
     """Ranks ``⌊(n-1)/2⌋ … ⌊n/2⌋`` of all rows."""
-    return Selection(tuple(range(n)), (n - 1) // 2, n // 2 + 1)
+    return Ranks(tuple(range(view.n)), (view.n - 1) // 2, view.n // 2 + 1)
 
 
-RULE = Rule("median", "n > 2f", below_half, plan)
+RULE = Rule(
+    "median", "n > 2f", below_half, plan, coordinate_wise=True, guard=lambda n, _f: below_half(n)
+)  # it withstands below_half(n), whatever f says

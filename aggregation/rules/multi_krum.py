@@ -1,6 +1,6 @@
 """Multi-Krum, the variant of Blanchard et al. with m = n - f.
 
-Score of client i: sum of its squared L2 distances to its ``n - f - 2`` nearest *others* (none for n - f ≤ 2). The n - f
+Score of client i: sum of its squared L2 distances to its ``n - f - 2`` nearest *others* (at least one). The n - f
 clients of lowest score are averaged; equal scores: the smaller client id first. Guarantee of Krum (m = 1): Byzantine
 resilience for ``n > 2f + 2``; for m = n - f it is empirical. f = 0 selects everybody and is the mean.
 
@@ -11,27 +11,24 @@ coordinate. Blanchard, El Mhamdi, Guerraoui, Stainer, NeurIPS 2017, section 4.
 
 from __future__ import annotations
 
-from aggregation.errors import AggregationError
 from aggregation.gram import Gram, squared_distances
-from aggregation.stages import Rule, Selection
+from aggregation.stages import Ranks, Rule, View
 
 
 def scores(gram: Gram, f: int) -> list[int]:
     """Krum scores, in the Gram matrix's units."""
-    neighbours = max(len(gram) - f - 2, 0)
+    neighbours = max(len(gram) - f - 2, 1)
     return [
         sum(sorted(distance for j, distance in enumerate(row) if j != i)[:neighbours])
         for i, row in enumerate(squared_distances(gram))
     ]
 
 
-def plan(n: int, f: int, gram: Gram | None) -> Selection:
+def plan(view: View) -> Ranks:
     """The n - f rows of lowest score, all ranks."""
-    if gram is None:
-        raise AggregationError("multi_krum was planned without distances.")
-    ranked = scores(gram, f)
-    chosen = sorted(range(n), key=lambda i: (ranked[i], i))[: n - f]
-    return Selection(tuple(sorted(chosen)), 0, n - f)
+    ranked = scores(view.distances, view.f)
+    chosen = sorted(range(view.n), key=lambda i: (ranked[i], i))[: view.n - view.f]
+    return Ranks(tuple(sorted(chosen)), 0, view.n - view.f)
 
 
 def tolerates(n: int) -> int:

@@ -7,13 +7,12 @@ O(n log² n) per coordinate. Yin et al., ICML 2018.
 
 from __future__ import annotations
 
-from aggregation.gram import Gram
-from aggregation.stages import Rule, Selection, below_half
+from aggregation.stages import Ranks, Rule, View, below_half
 
 
-def plan(n: int, f: int, gram: Gram | None) -> Selection:  # noqa: ARG001 - one signature for all rules
+def plan(view: View) -> Ranks:
     """Ranks ``f … n-f-1`` of all rows."""
-    return Selection(tuple(range(n)), f, n - f)
+    return Ranks(tuple(range(view.n)), view.f, view.n - view.f)
 
 
-RULE = Rule("trimmed_mean", "n > 2f", below_half, plan)
+RULE = Rule("trimmed_mean", "n > 2f", below_half, plan, coordinate_wise=True)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aggregation.bundle import decode, encode
+from node.combine import model_tensors
 from node.ports import ScoreJob, TrainJob, TrainResult
 from node.protocol.errors import TrainingError
 
@@ -135,7 +136,7 @@ class LocalTrainer:
         loaded = self._load()
         result = train(
             loaded.model,
-            self._decode(job.checkpoint),
+            self._checkpoint(job.checkpoint),
             loaded.pairs,
             loaded.spec,
             round=job.round,
@@ -153,7 +154,7 @@ class LocalTrainer:
         last = None if job.last_aggregate is None else self._decode(job.last_aggregate)
         return score_updates(
             loaded.model,
-            self._decode(job.checkpoint),
+            self._checkpoint(job.checkpoint),
             last,
             [self._decode(update) for update in job.updates],
             _pairs(job.benchmark),
@@ -164,7 +165,10 @@ class LocalTrainer:
     def _evaluate(self, checkpoint: bytes, benchmark: bytes) -> dict[str, float]:
         from learning.evaluation import evaluate  # noqa: PLC0415
 
-        return evaluate(self._load().model, self._decode(checkpoint), _pairs(benchmark))
+        return evaluate(self._load().model, self._checkpoint(checkpoint), _pairs(benchmark))
+
+    def _checkpoint(self, data: bytes) -> dict[str, NDArray[np.float32]]:
+        return model_tensors(self._decode(data))
 
     def _decode(self, data: bytes) -> dict[str, NDArray[np.float32]]:
         return decode(data, max_bytes=self.settings.max_bytes)

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aggregation.bundle import decode
-from aggregation.checks import validate_update
 from aggregation.errors import UpdateRejected
-from node.combine import combine, trainable_schema
+from node.combine import check_update, combine, trainable_schema
 from node.ports import SLICE_MAX_BYTES, BlobStore
 from node.protocol.cid import cid_from_digest
 from node.protocol.commitments import RoundScope, aggregate_secret
@@ -113,7 +112,7 @@ class ModelAuditor:
                 if data is None:
                     continue
                 try:
-                    validate_update(data, schema, max_bytes=limits.max_bytes, max_norm=limits.max_norm)
+                    check_update(data, schema, self.guideline)
                 except UpdateRejected as error:
                     self._expect(
                         "update checks", False, f"{_name(found, reveal)} was accepted but is malformed: {error}"

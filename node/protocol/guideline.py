@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, NoReturn
 
 from node.protocol.errors import ConfigError
@@ -18,6 +18,14 @@ from node.protocol.hashing import keccak256
 DOCUMENTS = ("data", "architecture", "update", "versioning")
 MAX_BYTES = 64 * 1024
 
+OUTER_KEYS: Mapping[str, tuple[str, ...]] = {
+    "sgd": (),
+    "momentum": ("outer_momentum",),
+    "nesterov": ("outer_momentum",),
+    "adam": ("outer_momentum", "outer_second_momentum", "outer_epsilon"),
+}
+"""Kinds of outer step (`aggregation.outer`), and which keys each needs beside ``outer_learning_rate``."""
+
 
 @dataclass(frozen=True, slots=True)
 class UpdateProtocol:
@@ -25,15 +33,24 @@ class UpdateProtocol:
 
     Attributes:
         pipeline: aggregation pipeline, e.g. ``arc+nnm+trimmed_mean``.
+        outer_kind: how the aggregate moves the model, a key of `OUTER_KEYS`. A document without it means ``nesterov`` if it
+            has an outer momentum, else ``sgd``.
         outer_learning_rate: step of the aggregate added to the parent model.
-        outer_momentum: Nesterov momentum of the outer step; 0 is plain SGD.
+        outer_momentum: momentum of the outer step; 0 for sgd.
+        outer_second_momentum: decay of adam's variance; 0 for the others.
+        outer_epsilon: what adam adds to the root of its variance; 0 for the others.
+        compression: how updates travel (`aggregation.compress`), e.g. ``none``.
         max_norm: L2 bound of an update; above it the update is malformed.
         max_bytes: size limit of an update or checkpoint file.
     """
 
     pipeline: str
+    outer_kind: str
     outer_learning_rate: float
     outer_momentum: float
+    outer_second_momentum: float
+    outer_epsilon: float
+    compression: str
     max_norm: float
     max_bytes: int
 
@@ -59,14 +76,19 @@ class Guideline:
         """The update protocol's fields that the node acts on.
 
         Raises:
-            ConfigError: one is missing or of the wrong kind.
+            ConfigError: one is missing, of the wrong kind, or out of its range.
         """
         document = self.documents["update"]
         try:
+            momentum = float(document.get("outer_momentum", 0.0))
             protocol = UpdateProtocol(
                 pipeline=str(document["pipeline"]),
+                outer_kind=str(document.get("outer_kind", "sgd" if momentum == 0 else "nesterov")),
                 outer_learning_rate=float(document["outer_learning_rate"]),
-                outer_momentum=float(document.get("outer_momentum", 0.0)),
+                outer_momentum=momentum,
+                outer_second_momentum=float(document.get("outer_second_momentum", 0.0)),
+                outer_epsilon=float(document.get("outer_epsilon", 0.0)),
+                compression=str(document.get("compression", "none")),
                 max_norm=float(document["max_norm"]),
                 max_bytes=int(document["max_bytes"]),
             )
@@ -80,6 +102,7 @@ class Guideline:
             raise ConfigError(
                 "The guideline's max_norm, max_bytes and outer_learning_rate must be positive and finite."
             )
+        _require_outer(protocol, document)
         return protocol
 
     @property
@@ -117,6 +140,37 @@ class Guideline:
             if not isinstance(value[name], dict):
                 raise ConfigError(f"The guideline's document {name!r} is not an object.")
         return cls(value)
+
+
+def _require_outer(protocol: UpdateProtocol, document: Mapping[str, Any]) -> None:
+    """The outer step's kind is known, and exactly the keys that it uses are set, within their ranges (those of `aggregation.outer`).
+
+    Raises:
+        ConfigError: names the key and the values it may have.
+    """
+    kind = protocol.outer_kind
+    if kind not in OUTER_KEYS:
+        raise ConfigError(
+            f"The guideline's outer_kind is {kind!r}; it can be one of {', '.join(sorted(OUTER_KEYS))}.",
+            hint="Leave it out for nesterov (with an outer_momentum) or sgd (without).",
+        )
+    adam = kind == "adam"
+    momentum, second, epsilon = protocol.outer_momentum, protocol.outer_second_momentum, protocol.outer_epsilon
+    wanted = "within [0, 1)" if adam else "above 0 and below 1"
+    for key, value, is_within, allowed in (
+        ("outer_momentum", momentum, 0 <= momentum < 1 and (adam or momentum > 0), wanted),
+        ("outer_second_momentum", second, 0 <= second < 1, "within [0, 1)"),
+        ("outer_epsilon", epsilon, 0 < epsilon < inf, "above 0 and finite"),
+    ):
+        if key not in OUTER_KEYS[kind]:
+            if value != 0:
+                raise ConfigError(
+                    f"The guideline's {key} is {value}; outer_kind {kind} does not use it, so it must be 0."
+                )
+        elif key not in document:
+            raise ConfigError(f"The guideline's outer_kind {kind} needs {key}: a number {allowed}.")
+        elif not is_within:
+            raise ConfigError(f"The guideline's {key} is {value}; for outer_kind {kind} it must be {allowed}.")
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -30,7 +30,7 @@ def commonweight(*arguments):
 def config(tmp_path, network):
     """A node's folder that is right in everything the test does not break."""
     network.manifest.write(tmp_path / "manifest.json")
-    (tmp_path / "guideline.json").write_text('{"architecture":{},"data":{},"update":{},"versioning":{}}')
+    _write_guideline(tmp_path)
     (tmp_path / "public.jsonl").write_text("")
     (tmp_path / "swarm.key").write_text("11" * 32)
     keys = tmp_path / "keys"
@@ -113,6 +113,20 @@ async def test_a_port_in_use(config, tmp_path, network):
         text = message(await run("node", "run", "-c", str(config)), 7)
     assert str(port) in text
     assert "Another process listens there" in text
+
+
+async def test_a_guideline_that_cannot_be_carried_out(config, tmp_path):
+    _write_guideline(tmp_path, pipeline="median", compression="topk")
+    _pin_guideline(tmp_path, json.loads((tmp_path / "manifest.json").read_text()))
+    text = message(await run("node", "run", "-c", str(config)), 2)
+    assert "topk updates do not go with median" in text
+    assert "nnm" in text
+
+
+def _write_guideline(folder, **update):
+    document = {"pipeline": "mean", "outer_learning_rate": 1.0, "max_norm": 1.0, "max_bytes": 1000, **update}
+    documents = {"architecture": {}, "data": {}, "update": document, "versioning": {}}
+    (folder / "guideline.json").write_text(json.dumps(documents))
 
 
 def _pin_guideline(folder, manifest):

@@ -211,8 +211,7 @@ async def test_create_address_of_large_nonces(network: Network) -> None:
 @pytest.fixture
 def command(network: Network, tmp_path: Path) -> list[str]:
     """Arguments of a deployment that works, but for the key."""
-    guideline = {name: {} for name in ("data", "architecture", "update", "versioning")}
-    (tmp_path / "guideline.json").write_text(json.dumps(guideline))
+    _write_guideline(tmp_path)
     (tmp_path / "model").write_bytes(b"model" * 100_000)
     (tmp_path / "public.jsonl").write_bytes(b"{}\n")
     return [
@@ -221,6 +220,12 @@ def command(network: Network, tmp_path: Path) -> list[str]:
         *("--guideline", str(tmp_path / "guideline.json"), "--genesis", str(tmp_path / "model")),
         *("--benchmark", str(tmp_path / "public.jsonl"), "--out", str(tmp_path / "network.json")),
     ]
+
+
+def _write_guideline(folder: Path, **update: str) -> None:
+    document = {"pipeline": "mean", "outer_learning_rate": 1.0, "max_norm": 1.0, "max_bytes": 1000, **update}
+    documents = {"data": {}, "architecture": {}, "update": document, "versioning": {}}
+    (folder / "guideline.json").write_text(json.dumps(documents))
 
 
 async def run_command(arguments: list[str]) -> Any:
@@ -376,3 +381,12 @@ async def test_time_passes_and_never_falls(anvil: Anvil, network: Network) -> No
     async with asyncio.timeout(10):
         while (await chain.head()).timestamp < stamps[-1] + 2:  # happens in another process
             await asyncio.sleep(0.05)
+
+
+async def test_command_refuses_a_guideline_that_cannot_be_carried_out(command: list[str], tmp_path: Path) -> None:
+    _write_guideline(tmp_path, pipeline="median", compression="topk")
+    (tmp_path / "key").write_text("11" * 32)
+    result = await run_command([*command, "--dev-key-file", str(tmp_path / "key")])
+    assert result.exit_code == ConfigError.exit_code
+    assert "topk updates do not go with median" in " ".join(result.output.split())
+    assert not (tmp_path / "network.json").exists()

@@ -43,19 +43,37 @@ def test_not_finite_is_refused(bad: float):
 
 
 @pytest.mark.parametrize(
-    ("exponents", "shift"),
+    ("exponents", "guard", "shift"),
     [
-        ([1], 27),
-        ([1, 5], 27),  # lower median
-        ([5, 1, 9], 23),
-        ([None, 5, None], 23),  # zeros do not vote
-        ([None, None], 0),
-        ([-125], 125),
-        ([128], -100),
+        ([1], 0, 25),
+        ([1, 5], 0, 21),  # nobody is guarded against: the largest
+        ([1, 5], 1, 25),
+        ([5, 1, 9], 1, 21),
+        ([None, 5, None], 0, 21),  # zeros do not vote
+        ([None, 5, 9, None], 3, 21),  # no more voters than the guard: the smallest
+        ([None, None], 1, 0),
+        ([], 0, 0),
+        ([-125], 0, 125),
+        ([128], 0, -102),
     ],
 )
-def test_common_shift(exponents: list[int | None], shift: int):
-    assert fixed_point.common_shift(exponents, 30) == shift
+def test_common_shift(exponents: list[int | None], guard: int, shift: int):
+    assert fixed_point.common_shift(exponents, 30, guard) == shift
+    assert fixed_point.common_shift(exponents[::-1], 30, guard) == shift
+
+
+@pytest.mark.parametrize("attack", [None, -125, 128])
+def test_attackers_cannot_move_a_scale_out_of_the_honest_exponents(attack: int | None):
+    honest = [3, 5, 5, 9]
+    shift = fixed_point.common_shift([attack, *honest, attack, attack], 30, guard=3)
+    assert 26 - 9 <= shift <= 26 - 3
+
+
+def test_without_a_guard_nothing_is_clamped():
+    rng = np.random.default_rng(2)
+    rows = (rng.standard_normal((7, 100)) * 2.0 ** rng.integers(-60, 60, (7, 1))).astype(np.float32)
+    shift = fixed_point.common_shift([fixed_point.exponent_of(row) for row in rows], 30)
+    assert sum(fixed_point.quantise(row, shift, 30).saturated for row in rows) == 0
 
 
 def test_rounds_half_to_even_and_clamps():

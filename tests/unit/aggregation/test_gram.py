@@ -5,8 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from aggregation import bundle, gram, kernels
-from aggregation.errors import AggregationError, UpdateRejected
+from aggregation import bundle, engine, gram, kernels
+from aggregation.errors import UpdateRejected
 
 SCHEMA = (("a", (3,)), ("b", (2, 2)))
 
@@ -40,24 +40,47 @@ def test_sums_beyond_int64_stay_exact():
     assert total.total() == [[5000 * 2**51]]
 
 
-def test_tile_product_is_exact_at_the_limit():
-    tile = np.full((2, 8192), 2**30, np.int32)
-    tile[1] = -(2**30)
-    product = gram.tile_product(kernels.choose("numpy"), tile, 11, np.empty(tile.shape))
-    assert product.tolist() == [[2**51, -(2**51)], [-(2**51), 2**51]]
+def measured(rows: np.ndarray, bits: int = 27, guard: int = 0) -> tuple[list[list[int]], int]:
+    source = engine.Source((tuple(rows),), bits, guard)
+    found, unit, _ = engine.measure(source, engine.Machine(kernels.choose("numpy")))
+    return found, unit
 
 
-def test_a_wider_tile_is_refused():
-    tile = np.zeros((1, 8193), np.int32)
-    with pytest.raises(AggregationError, match="8192"):
-        gram.tile_product(kernels.choose("numpy"), tile, 11, np.empty(tile.shape))
+def test_the_measured_matrix_is_in_the_updates_own_units():
+    rows = np.array([[24, 32, 0], [0, 16, 1024]], np.float32)  # frexp 11: steps of 2^(11 + 4 - 12) = 8
+    for group_scale in (1.0, 2.0**-40):
+        found, unit = measured(rows * np.float32(group_scale))
+        exact = (rows.astype(np.float64) @ rows.T.astype(np.float64)) * group_scale**2
+        assert [[value * 2.0**-unit for value in line] for line in found] == exact.tolist()
 
 
-def test_tile_product_against_python_integers():
-    tile = np.random.default_rng(1).integers(-(2**27), 2**27, (4, 300), np.int32)
-    product = gram.tile_product(kernels.choose("numpy"), tile, 8, np.empty(tile.shape))
-    rounded = [[(int(q) + 128) >> 8 for q in row] for row in tile]
-    assert product.tolist() == [[sum(x * y for x, y in zip(u, v, strict=True)) for v in rounded] for u in rounded]
+def test_the_measured_matrix_is_near_float64s():
+    # an entry g is off by at most h = 2^-9 of its group's 2^E (13 bits, 4 of them headroom): the matrix is within h·(|x| + |y| + h) summed
+    rng = np.random.default_rng(7)
+    scales = np.repeat(2.0 ** np.array([-9, 0, 5]), 1024)[:2500]
+    rows = (rng.standard_t(4, (6, 2500)) * scales).astype(np.float32)
+    found, unit = measured(rows)
+    x = rows.astype(np.float64)
+    starts = [0, 1024, 2048]
+    largest = np.maximum.reduceat(np.abs(x).max(axis=0), starts)
+    h = np.repeat(2.0 ** (np.floor(np.log2(largest)) + 1 - 8 - 1), 1024)[:2500]
+    size = np.abs(x)
+    bound = (size[:, None] * h + size[None] * h + h * h).sum(2)
+    error = np.abs(np.array([[value * 2.0**-unit for value in line] for line in found]) - x @ x.T)
+    assert (error <= bound).all()
+
+
+def test_distances_of_normal_data_are_right_to_a_thousandth():
+    x = np.random.default_rng(8).standard_normal((4, 5000)).astype(np.float32)
+    found, unit = measured(x)
+    exact = ((x[:, None].astype(np.float64) - x[None]) ** 2).sum(2)
+    assert np.allclose(np.array(gram.squared_distances(found)) * 2.0**-unit, exact, rtol=1e-3)
+
+
+def test_a_clamped_row_is_scored_as_it_is_aggregated():
+    # with guard 1 the scale is that of 1, so 1000 is clamped to 2^(4+1) = 32
+    found, unit = measured(np.array([[1.0], [1.0], [1000.0]], np.float32), guard=1)
+    assert [line[2] * 2.0**-unit for line in found] == [32, 32, 1024]
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ import json
 import pytest
 
 from node.protocol.errors import ConfigError
-from node.protocol.guideline import DOCUMENTS, MAX_BYTES, Guideline
+from node.protocol.guideline import DOCUMENTS, MAX_BYTES, OUTER_KEYS, Guideline
 from node.protocol.hashing import keccak256
 
 UPDATE = {"pipeline": "mean", "outer_learning_rate": 0.7, "max_norm": 10, "max_bytes": 1000}
+ADAM = {"outer_kind": "adam", "outer_momentum": 0.9, "outer_second_momentum": 0.99, "outer_epsilon": 1e-3}
 
 
 def text(**changes: object) -> bytes:
@@ -31,6 +32,69 @@ def test_update_protocol():
     protocol = Guideline.parse(text()).update
     assert (protocol.pipeline, protocol.outer_learning_rate, protocol.outer_momentum) == ("mean", 0.7, 0.0)
     assert (protocol.max_norm, protocol.max_bytes) == (10.0, 1000)
+    assert protocol.compression == "none"
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({}, "sgd"),
+        ({"outer_momentum": 0.0}, "sgd"),
+        ({"outer_momentum": 0.9}, "nesterov"),
+        ({"outer_kind": "sgd", "outer_second_momentum": 0}, "sgd"),
+        ({"outer_kind": "momentum", "outer_momentum": 0.9}, "momentum"),
+        ({"outer_kind": "nesterov", "outer_momentum": 0.9}, "nesterov"),
+        ({**ADAM, "outer_momentum": 0.0}, "adam"),
+        (ADAM, "adam"),
+    ],
+)
+def test_outer_kind(change: dict[str, object], kind: str):
+    protocol = Guideline.parse(text(update={**UPDATE, **change})).update
+    assert protocol.outer_kind == kind
+    assert protocol.outer_momentum == change.get("outer_momentum", 0.0)
+    assert protocol.outer_second_momentum == change.get("outer_second_momentum", 0.0)
+    assert protocol.outer_epsilon == change.get("outer_epsilon", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"outer_kind": "adagrad"}, "outer_kind is 'adagrad'.*adam, momentum, nesterov, sgd"),
+        ({"outer_kind": None}, "outer_kind is 'None'.*adam, momentum, nesterov, sgd"),
+        ({"outer_momentum": -0.1}, "outer_momentum is -0.1.*above 0 and below 1"),
+        ({"outer_momentum": 1}, "outer_momentum is 1.0.*above 0 and below 1"),
+        ({"outer_momentum": "nan"}, "outer_momentum is nan.*above 0 and below 1"),
+        ({"outer_kind": "sgd", "outer_momentum": 0.9}, "outer_momentum is 0.9.*sgd does not use it"),
+        ({"outer_kind": "momentum"}, "momentum needs outer_momentum.*above 0 and below 1"),
+        ({"outer_kind": "nesterov", "outer_momentum": 0.0}, "outer_momentum is 0.0.*above 0 and below 1"),
+        ({"outer_epsilon": 1e-8}, "outer_epsilon is 1e-08.*sgd does not use it"),
+        (
+            {"outer_momentum": 0.9, "outer_second_momentum": 0.9},
+            "outer_second_momentum is 0.9.*nesterov does not use it",
+        ),
+        ({**ADAM, "outer_momentum": 1.0}, r"outer_momentum is 1.0.*within \[0, 1\)"),
+        ({**ADAM, "outer_second_momentum": 1.0}, r"outer_second_momentum is 1.0.*within \[0, 1\)"),
+        ({**ADAM, "outer_second_momentum": -1}, r"outer_second_momentum is -1.0.*within \[0, 1\)"),
+        ({**ADAM, "outer_epsilon": 0}, "outer_epsilon is 0.0.*above 0 and finite"),
+        ({**ADAM, "outer_epsilon": "inf"}, "outer_epsilon is inf.*above 0 and finite"),
+        ({"outer_kind": "adam", "outer_momentum": 0.9, "outer_epsilon": 1e-8}, "adam needs outer_second_momentum"),
+        ({"outer_kind": "adam", "outer_momentum": 0.9, "outer_second_momentum": 0.99}, "adam needs outer_epsilon"),
+        ({"outer_epsilon": []}, "not usable"),
+    ],
+)
+def test_refuses_outer_steps_naming_key_and_allowed_values(change: dict[str, object], message: str):
+    with pytest.raises(ConfigError, match=message):
+        _ = Guideline.parse(text(update={**UPDATE, **change})).update
+
+
+def test_outer_kinds_are_those_of_the_aggregation():
+    from aggregation.outer import SLOTS
+
+    assert OUTER_KEYS.keys() == SLOTS.keys()
+
+
+def test_compression_is_kept_as_it_is_written():
+    assert Guideline.parse(text(update={**UPDATE, "compression": "int8"})).update.compression == "int8"
 
 
 @pytest.mark.parametrize(
