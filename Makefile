@@ -84,7 +84,7 @@ generated: setup ## rewrite what is derived: ABIs, test vectors, gas snapshot
 
 .PHONY: bench-learning
 bench-learning: setup ## the demo's learning without a network, five seeds
-	$(PY) benchmarks/demo_learning.py
+	$(PY) -m benchmarks.demo_learning
 
 .PHONY: peers
 peers: ## the pinned environment of the libraries we compare with (Flower, byzfl), apart from ours
@@ -97,6 +97,10 @@ bench-aggregation: setup peers ## speed, memory and equal bytes beside Flower an
 .PHONY: bench-robustness
 bench-robustness: setup ## accuracy under attack of every pipeline, alone and behind the gate; writes build/bench/robustness.json
 	$(PY) -m benchmarks.robustness
+
+.PHONY: bench-robustness-code
+bench-robustness-code: setup ## the same on code search with a transformer; half an hour and more
+	$(PY) -m benchmarks.robustness --task code
 
 .PHONY: bench-compression
 bench-compression: setup ## bytes of compressed updates against the task metric; writes build/bench/compression.json

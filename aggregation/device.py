@@ -316,14 +316,10 @@ def _nearest(rows: list[torch.Tensor], keep: int) -> torch.Tensor:
     wide = torch.stack(rows).to(torch.int64)
     middle = wide[(n - 1) // 2] + wide[n // 2]  # twice the median
     total = wide[:keep].sum(dim=0)
-    best = total.clone()
-    reach = torch.maximum(middle - 2 * wide[0], 2 * wide[keep - 1] - middle)
-    for first in range(1, n - keep + 1):
-        total += wide[first + keep - 1] - wide[first - 1]
-        candidate = torch.maximum(middle - 2 * wide[first], 2 * wide[first + keep - 1] - middle)
-        closer = candidate < reach
-        best, reach = torch.where(closer, total, best), torch.where(closer, candidate, reach)
-    return best
+    for first in range(n - keep):
+        lost, gained = wide[first], wide[first + keep]
+        total += torch.where(lost + gained < middle, gained - lost, 0)
+    return total
 
 
 def _divided(total: torch.Tensor, divisor: int) -> torch.Tensor:

@@ -22,7 +22,7 @@ from aggregation.bundle import Vector, to_float32
 from aggregation.errors import AggregationError, Reason, UpdateRejected
 from aggregation.gram import Gram, GramSum
 from aggregation.kernels import Kernels
-from aggregation.kernels_numpy import BIAS, GROUP, IMAGE_BITS, NOT_FINITE, Bytes, Integers, Longs
+from aggregation.kernels_numpy import BIAS, GROUP, IMAGE_BITS, REFUSED, Bytes, Integers, Longs
 from aggregation.network import selecting
 from aggregation.stages import Nearest, Ranks, Selection, Step, Weighted
 
@@ -72,14 +72,14 @@ class Scales:
         Raises:
             NotFinite: the first client, in order, that has one.
         """
-        bad = [np.any(fields == NOT_FINITE, axis=1) for fields in self.fields]
+        bad = [np.any(fields >= REFUSED, axis=1) for fields in self.fields]
         for client, is_bad in enumerate(np.any(bad, axis=0)):
             if is_bad:
                 raise NotFinite(client)
 
 
 class NotFinite(UpdateRejected):
-    """A row holds NaN or infinity.
+    """A row holds NaN, infinity, or values from 2^127 on.
 
     Args:
         client: its row.
@@ -87,7 +87,11 @@ class NotFinite(UpdateRejected):
 
     def __init__(self, client: int) -> None:
         self.client = client
-        super().__init__(Reason.NOT_FINITE, "A tensor holds NaN or infinity.", hint="Validate updates first.")
+        super().__init__(
+            Reason.NOT_FINITE,
+            "A tensor holds NaN, infinity, or values of 2^127 and more.",
+            hint="Validate updates first.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +281,7 @@ def _combine_tiles(
         if not known:
             fields = scales.fields[span.tensor][:, span.groups] = kernels.exponents(rows)
             scales.shifts[span.tensor][span.groups] = kernels.shifts(fields, source.bits, source.guard)
-            if np.any(fields == NOT_FINITE):
+            if np.any(fields >= REFUSED):
                 return  # `Scales.require_finite` refuses the update once all are seen
         shifts = scales.shifts[span.tensor][span.groups]
         columns = span.stop - span.start

@@ -108,20 +108,25 @@ def aggregate_files(
             updates[client] = tensors
             shares[client] = 1 if weights is None else weights[index]
         schema = bundle.schema_of(next(iter(updates.values())))
-        result = _written(
-            out,
-            schema,
-            lambda target: pipeline.aggregate(
-                updates,
+        try:
+            result = _written(
+                out,
                 schema,
-                weights=None if weights is None else shares,
-                seed=seed,
-                out=target,
-                kernels=kernels,
-                threads=threads,
-                tile=tile,
-            ),
-        )
+                lambda target: pipeline.aggregate(
+                    updates,
+                    schema,
+                    weights=None if weights is None else shares,
+                    seed=seed,
+                    out=target,
+                    kernels=kernels,
+                    threads=threads,
+                    tile=tile,
+                ),
+            )
+        except UpdateRejected as error:
+            whose = [path for path, client in zip(paths, updates, strict=True) if client.hex() in error.why]
+            why = f"{error.why} Its file is {whose[0]}." if whose else error.why
+            raise UpdateRejected(error.reason, error.what, why=why, hint=error.hint) from error
     return result, file_id(out).hex()
 
 

@@ -381,14 +381,11 @@ def nearest(tile: Integers, keep: int, out: Longs) -> None:
         total = np.int64(0)
         for i in range(keep):
             total += tile[i, k]
-        best = total
-        reach = max(middle - 2 * np.int64(tile[0, k]), 2 * np.int64(tile[keep - 1, k]) - middle)
-        for first in range(1, n - keep + 1):
-            total += np.int64(tile[first + keep - 1, k]) - np.int64(tile[first - 1, k])
-            candidate = max(middle - 2 * np.int64(tile[first, k]), 2 * np.int64(tile[first + keep - 1, k]) - middle)
-            if candidate < reach:
-                best, reach = total, candidate
-        out[k] = best
+        for first in range(n - keep):
+            lost, gained = np.int64(tile[first, k]), np.int64(tile[first + keep, k])
+            if lost + gained < middle:
+                total += gained - lost
+        out[k] = total
 
 
 @_compiled(types.void(_LONGS, types.int64, _FLOATS, _FLOATS))

@@ -27,7 +27,7 @@ GROUP = 1024  # coordinates that share a scale (`aggregation.fixed_point`)
 HEADROOM = 4  # bits above the voted exponent; values up to 2^4 times larger are still exact
 MAX_SHIFT = 125
 IMAGE_BITS = 12  # of the integers whose products make the Gram matrix (`aggregation.gram`)
-NOT_FINITE = 255  # exponent field of NaN and infinity
+REFUSED = 254  # exponent field from 2^127 on; 255: NaN and infinity. Rounded up, results would leave float32
 BIAS = 126  # frexp exponent = IEEE exponent field - 126
 
 
@@ -108,7 +108,7 @@ def products(rows: Sequence[Vector], bits: int, guard: int, fields: Bytes, found
     """
     fields[...] = exponents(rows)
     found[...] = shifts(fields, bits, guard)
-    if np.any(fields == NOT_FINITE):
+    if np.any(fields >= REFUSED):
         return {}  # the engine refuses the update
     tile = np.empty((len(rows), rows[0].size), np.int32)
     load(rows, np.ldexp(np.float32(1), found), np.float32(2.0**bits), tile)
@@ -182,11 +182,10 @@ def fused(n: int, low: int, high: int) -> None:
 
 
 def nearest(tile: Integers, keep: int, out: Longs) -> None:
-    """Sum of the ``keep`` values of each column nearest to its median; the columns are sorted ascending.
+    """Sum of the ``keep`` values of each column nearest to its median (for even n the mean of the two middle values).
 
-    These are neighbours in rank: of the windows of ``keep`` ranks, the one whose farther end is nearest to the median
-    (for even n the mean of the two middle values), and of equally near ones the lowest. Written so that the comparison
-    ``top - median < median - bottom`` is on doubled integers.
+    The columns are sorted ascending, so these are neighbours in rank: the window of ``keep`` ranks moves up while the value it
+    would gain is nearer to the median than the one it would lose, and stays where they are equally near.
 
     Args:
         tile: int32 ``[n, m]``, sorted along rows.
@@ -196,15 +195,11 @@ def nearest(tile: Integers, keep: int, out: Longs) -> None:
     n = len(tile)
     wide = tile.astype(np.int64)
     middle = wide[(n - 1) // 2] + wide[n // 2]  # twice the median
-    total = wide[:keep].sum(axis=0)
-    best = total.copy()
-    reach = np.maximum(middle - 2 * wide[0], 2 * wide[keep - 1] - middle)
-    for first in range(1, n - keep + 1):
-        total += wide[first + keep - 1] - wide[first - 1]
-        candidate = np.maximum(middle - 2 * wide[first], 2 * wide[first + keep - 1] - middle)
-        closer = candidate < reach
-        best[closer], reach[closer] = total[closer], candidate[closer]
-    out[...] = best
+    out[...] = wide[:keep].sum(axis=0)
+    for first in range(n - keep):
+        lost, gained = wide[first], wide[first + keep]
+        # gained - median < median - lost; once false it stays false, since both grow
+        np.add(out, gained - lost, out=out, where=lost + gained < middle)
 
 
 def finish(total: Longs, divisor: int, inverses: Vector, out: Vector) -> None:

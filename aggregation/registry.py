@@ -387,7 +387,7 @@ def _weights(weights: Mapping[bytes, int] | None, ids: Sequence[bytes]) -> tuple
     """In order of id.
 
     Raises:
-        AggregationError: a client without weight, or a weight without client.
+        AggregationError: a client without weight, a weight without client, or one that is no integer.
     """
     if weights is None:
         return ()
@@ -395,7 +395,9 @@ def _weights(weights: Mapping[bytes, int] | None, ids: Sequence[bytes]) -> tuple
         raise AggregationError(
             "The weights' client ids are not those of the updates.", hint="Give every update one weight."
         )
-    return tuple(int(weights[client]) for client in ids)
+    if any(not isinstance(weight, int) for weight in weights.values()):
+        raise AggregationError("Weights are integers.", hint="Scale fractions up; only their ratios matter.")
+    return tuple(weights[client] for client in ids)
 
 
 def _outputs(out: Mapping[str, Vector] | None, schema: Schema) -> dict[str, Vector]:

@@ -1,6 +1,6 @@
 """Replays the demo's learning without chain, IPFS or network: what federation gains, what attacks cost, how many CPU-seconds.
 
-    python benchmarks/demo_learning.py --seeds 0 1 2 3 4
+    python -m benchmarks.demo_learning --seeds 0 1 2 3 4
 
 Per seed: honest clients and one attacker (two with ``--nodes 8``) on disjoint installed packages, rounds of local training, scoring on a
 sealed slice, robust aggregation of what was accepted, outer step; then every honest client alone on the same amount of its own data.

@@ -3,8 +3,8 @@
 The n - f rows with the smallest ``⟨x_i - μ, u⟩²`` are averaged, u the top principal direction of all rows and μ their mean; equal
 scores: the smaller client id stays. The variant: one pass over all coordinates (the paper repeats on random subsets of
 them and intersects), dropping 1·f. By duality ``⟨x_i - μ, u⟩ ∝ v_i``, v the top eigenvector of the centred Gram matrix:
-64 power iterations on Python integers, from the row of largest spread. For ``n > 2f``. Shejwalkar & Houmansadr,
-NDSS 2021. O(n²) per coordinate for the distances.
+64 power iterations on Python integers, from the row of largest spread (where the two largest spreads are nearly equal, the
+direction may be a mixture of both). For ``n > 2f``. Shejwalkar & Houmansadr, NDSS 2021. O(n²) per coordinate for the distances.
 """
 
 from __future__ import annotations

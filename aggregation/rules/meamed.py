@@ -1,7 +1,7 @@
 """Mean around the median (MeaMed).
 
 Per coordinate average the n - f values nearest to the median; for even n the median is the mean of the two middle values;
-of equally near windows of ranks the lower one. For ``n > 2f`` (Xie, Koyejo, Gupta, arXiv 1802.10116, there for
+of equally near values the lower one. For ``n > 2f`` (Xie, Koyejo, Gupta, arXiv 1802.10116, there for
 ``n ≥ 2f + 1``). Unsuited to sparse (top-k) updates. O(n log² n) per coordinate.
 """
 

@@ -5,7 +5,7 @@ clients of lowest score are averaged; equal scores: the smaller client id first.
 resilience for ``n > 2f + 2``; for m = n - f it is empirical. f = 0 selects everybody and is the mean.
 
 Other variants in use choose differently: n - f - 1 or n - f nearest counting oneself (byzfl), sums over all others (p2pfl),
-re-scoring after each pick. Distances are exact integers of the 20-bit image (`aggregation.gram`). O(n²) per
+re-scoring after each pick. Distances are exact integers of the 13-bit image (`aggregation.gram`). O(n²) per
 coordinate. Blanchard, El Mhamdi, Guerraoui, Stainer, NeurIPS 2017, section 4.
 """
 

@@ -17,8 +17,8 @@ EVERY = [
     *("weighted_mean", "krum", "multi_krum", "bulyan", "geometric_median", "centred_clipping", "dnc"),
     *("nnm+median", "arc+nnm+trimmed_mean", "bucketing+nnm+krum", "norm_clip+bucketing(s=3)+meamed"),
 ]
-# up to 2^127: behind stages that add rows up, fewer bits are left than float32 has, and its largest value rounds to 2^128
-FLOATS = st.floats(-(2.0**127), 2.0**127, width=32)
+# below 2^127, from where on values are refused: rounded up, a result could leave float32
+FLOATS = st.floats(-(2.0**126), 2.0**126, width=32)
 FEW = settings(max_examples=25)
 SMALL = st.integers(-100, 100)
 

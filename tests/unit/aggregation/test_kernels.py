@@ -303,3 +303,21 @@ def test_choice_by_argument_environment_and_size(monkeypatch: pytest.MonkeyPatch
 def test_unknown_kernels_are_refused_with_the_known_ones():
     with pytest.raises(AggregationError, match="auto, numpy, numba"):
         kernels.choose("cuda")
+
+
+@pytest.mark.parametrize("module", [kernels_numpy, kernels_numba], ids=["numpy", "numba"])
+@pytest.mark.parametrize(
+    ("column", "keep", "total"),
+    [
+        ([-3, -3, 0, 1, 9], 3, -2),  # both windows of -3 reach equally far, but only one holds the nearer 1
+        ([-9, -1, 0, 3, 3], 3, 2),  # its mirror image
+        ([0, 0, 0, 0, 5], 4, 0),
+        ([-2, 0, 2], 2, -2),  # equally near: the lower one
+    ],
+)
+def test_nearest_keeps_the_nearest_where_values_repeat(
+    module: kernels.Kernels, column: list[int], keep: int, total: int
+):
+    out = np.empty(1, np.int64)
+    module.nearest(np.array(column, np.int32)[:, None], keep, out)
+    assert out.tolist() == [total]

@@ -255,3 +255,19 @@ def test_shapes_of_zero_dimensions_and_strides():
 def test_impossible_machines_are_refused(threads: int, tile: int):
     with pytest.raises(AggregationError):
         parse("mean").aggregate(randoms(2), SCHEMA, threads=threads, tile=tile)
+
+
+@pytest.mark.parametrize("kernels", ["numpy", "numba"])
+def test_values_whose_sum_could_leave_float32_are_refused(kernels: str):
+    huge, large = np.float32(2.0**127), np.float32(1.7e38)
+    rows = {bytes([i]): {"w": np.full(3, large, np.float32)} for i in range(5)}
+    assert np.isfinite(parse("nnm+mean").aggregate(rows, (("w", (3,)),), kernels=kernels).tensors["w"]).all()
+    rows[b"\x02"] = {"w": np.full(3, huge, np.float32)}
+    with pytest.raises(UpdateRejected, match=r"2\^127.*client 02"):
+        parse("nnm+mean").aggregate(rows, (("w", (3,)),), kernels=kernels)
+
+
+def test_fractional_weights_are_refused():
+    rows = {bytes([i]): {"w": np.ones(3, np.float32)} for i in range(2)}
+    with pytest.raises(AggregationError, match="integers"):
+        parse("weighted_mean").aggregate(rows, (("w", (3,)),), weights={b"\x00": 0.5, b"\x01": 1.5})
