@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from aggregation.bundle import Schema, Tensors, Vector, decode, encode, encoded_bytes, schema_of
-from aggregation.checks import l2_norm, validate_update
+from aggregation.checks import validate_update
 from aggregation.errors import AggregationError
 from aggregation.outer import SLOTS, OuterStep
 from node.protocol.errors import ConfigError
@@ -31,9 +29,6 @@ _NOT_IN_ROUNDS = {
 }
 
 UNCOMPRESSED = "none"
-_SHRINKS = 10
-"""Attempts to bring a compressed update within the norm bound, each by 2^-10, 2^-9, … 1/2 more than the norm asks for: int8 needs one
-or two, but sign moves whole blocks by powers of two or not at all."""
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------
@@ -170,8 +165,7 @@ def encode_update(
     """An update as it travels, and what the compression left out.
 
     What arrives is rounded, and with error feedback it is the sum of two updates: it may be longer than ``max_norm`` though the
-    update is not, and would be slashed. Then update + residual is scaled down until it fits; what the scaling takes away is gone,
-    as with every clipping.
+    update is not, and would be slashed. Then less of it is sent, and with error feedback the residual keeps the rest.
 
     Args:
         update: canonical bundle of the trainer; without compression its bytes travel as they are, unread.
@@ -183,29 +177,14 @@ def encode_update(
         ``(bytes, residual)``; the residual is empty where nothing is carried over.
 
     Raises:
-        AggregationError: the update is no bundle of this schema, is not finite, or does not fit the norm bound.
+        AggregationError: the update is no bundle of this schema, or is not finite.
     """
     limits = guideline.update
     if limits.compression == UNCOMPRESSED:
         return update, {}
-    scheme = _scheme(guideline)
-    data, left = scheme.compress(decode(update, max_bytes=limits.max_bytes), schema, residual or None)
-    arrived = decode_update(data, schema, guideline)
-    norm = l2_norm(arrived)
-    if norm <= limits.max_norm:
-        return data, left or {}
-    whole = {name: arrived[name] + left[name] for name, _ in schema} if left else decode(update, max_bytes=len(update))
-    factor = 1.0
-    for attempt in range(_SHRINKS):
-        factor *= limits.max_norm / norm * (1 - 2.0 ** (attempt - _SHRINKS))
-        data, left = scheme.compress({name: np.float32(factor) * tensor for name, tensor in whole.items()}, schema)
-        norm = l2_norm(decode_update(data, schema, guideline))
-        if norm <= limits.max_norm:
-            return data, left or {}
-    raise AggregationError(
-        f"The compressed update's norm stays at {norm!r}, the guideline allows {limits.max_norm!r}.",
-        hint="Clip the update further before it is published.",
-    )
+    tensors = decode(update, max_bytes=limits.max_bytes)
+    data, left = _scheme(guideline).compress(tensors, schema, residual or None, max_norm=limits.max_norm)
+    return data, left or {}
 
 
 def decode_update(data: bytes, schema: Schema, guideline: Guideline) -> dict[str, Vector]:
