@@ -46,8 +46,3 @@ def selecting(n: int, ranks: frozenset[int]) -> Integers:
     network = np.array(kept[::-1], np.int32).reshape(-1, 3)
     network.flags.writeable = False  # cached: shared by all callers
     return network
-
-
-def cost(network: Integers) -> int:
-    """Row operations (minima and maxima) the network needs."""
-    return int(np.where(network[:, 2] == KEEP_LOW + KEEP_HIGH, 2, 1).sum()) if len(network) else 0
