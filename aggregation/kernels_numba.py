@@ -81,27 +81,26 @@ def _exponents(pointers: Any, groups: int, fields: Bytes) -> None:
 
 @_compiled(types.int32(_BYTES2A, types.int64, types.int64, types.int64, _ROW))
 def _shift(fields: Bytes, g: int, bits: int, guard: int, counts: Integers) -> Any:
-    """One group's shift; ``counts`` is room for 256 numbers."""
-    counts[:] = 0
-    voters = 0
+    """One group's shift; ``counts`` are 256 zeros, before and after."""
+    voters, field = 0, 0
     for i in range(fields.shape[0]):
         counts[fields[i, g]] += 1
         voters += fields[i, g] != 0
-    if voters == 0:
-        return np.int32(0)
+        field = max(field, fields[i, g])
     left = min(guard, voters - 1)
-    field = 255
-    while counts[field] <= left:
+    while voters and counts[field] <= left:
         left -= counts[field]
         field -= 1
-    return np.int32(min(bits - HEADROOM - (field - BIAS), MAX_SHIFT))
+    for i in range(fields.shape[0]):
+        counts[fields[i, g]] = 0
+    return np.int32(min(bits - HEADROOM - (field - BIAS), MAX_SHIFT) if voters else 0)
 
 
 @_compiled(_ROW(_BYTES2A, types.int64, types.int64))
 def shifts(fields: Bytes, bits: int, guard: int) -> Integers:
     """See `kernels_numpy.shifts`."""
     found = np.empty(fields.shape[1], np.int32)
-    counts = np.empty(256, np.int32)
+    counts = np.zeros(256, np.int32)
     for g in range(found.size):
         found[g] = _shift(fields, g, bits, guard, counts)
     return found
@@ -253,7 +252,7 @@ def _products_loop(rest: int) -> Callable[..., int]:  # noqa: C901 - two flat lo
         block = np.empty((simd.BLOCK, simd.BLOCK), np.int64)
         base, stride = np.uint64(image.ctypes.data), np.uint64(2 * GROUP)
         limit, drop = np.float32(2.0**bits), np.int32(bits - IMAGE_BITS)
-        counts = np.empty(256, np.int32)
+        counts = np.zeros(256, np.int32)
         for g in range(first, groups):
             start = np.uint64(4 * GROUP * g)
             largest = 0
@@ -471,7 +470,7 @@ def _fused_loop(n: int, strip: Any, clamped_strip: Any) -> Callable[..., None]:
             places[i] = np.uint64(clamped.ctypes.data) + np.uint64(4 * GROUP * i)
         target = np.uint64(out.ctypes.data)
         limit = np.float32(2.0**bits)
-        counts = np.empty(256, np.int32)
+        counts = np.zeros(256, np.int32)
         for g in range(groups):
             start = np.uint64(4 * GROUP * g)
             largest = 0
