@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
-import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
-
 import {Guardian} from "../src/Guardian.sol";
 import {VotingVault} from "../src/VotingVault.sol";
 import {ICommunityGovernor} from "../src/interfaces/ICommunityGovernor.sol";
 import {IGuardian} from "../src/interfaces/IGuardian.sol";
 import {Community} from "./utils/Community.sol";
-import {IFullGovernor} from "./utils/VotingDoubles.sol";
+import {IFullGovernor, IFullTimelock} from "./utils/VotingDoubles.sol";
 
 /// @notice Gas of the voting half, kept in `snapshots/GasVotingTest.json`, beside the real registry and token.
 /// @dev As in Gas.t.sol: every call is measured as a transaction of its own.
@@ -16,7 +14,7 @@ import {IFullGovernor} from "./utils/VotingDoubles.sol";
 contract GasVotingTest is Community {
     Guardian private _guardian;
     VotingVault private _vault;
-    TimelockController private _timelock;
+    IFullTimelock private _timelock;
     IFullGovernor private _governor;
     address private _watch = makeAddr("guardian's account");
 
@@ -33,7 +31,12 @@ contract GasVotingTest is Community {
         proposers[0] = _next(nonce + 3);
         _guardian = new Guardian(_watch, uint40(block.timestamp) + 365 days, _next(nonce + 2));
         _vault = new VotingVault(token, registry, _guardian, 10_000e18, 14 days);
-        _timelock = new TimelockController(2 days, proposers, executors, address(0));
+        _timelock = IFullTimelock(
+            vm.deployCode(
+                "TimelockController.sol:TimelockController",
+                abi.encode(uint256(2 days), proposers, executors, address(0))
+            )
+        );
         ICommunityGovernor.Settings memory s = ICommunityGovernor.Settings(1 days, 5 days, 2 days, 10, 100e18, 5_000e18);
         bytes4[] memory selectors = new bytes4[](1);
         _targets[0] = address(_guardian);

@@ -31,10 +31,7 @@ fi
     "  try:  sh contracts/tools/setup.sh" >&2
   exit "$EXIT_SETUP"
 }
-# Halmos wants syntax trees in the output and needs none of the tests: folders of its own.
-FOUNDRY_OUT=cache/halmos-out
-FOUNDRY_CACHE_PATH=cache/halmos
-FOUNDRY_TEST=test/halmos
+FOUNDRY_PROFILE=halmos
 PATH="$PWD/.bin:$PATH"
-export FOUNDRY_OUT FOUNDRY_CACHE_PATH FOUNDRY_TEST PATH
+export FOUNDRY_PROFILE PATH
 exec "$venv/bin/halmos" --root . --forge-build-out cache/halmos-out --function check_ --loop 8 --solver-threads 1 "$@"

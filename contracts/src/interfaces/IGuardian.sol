@@ -9,9 +9,8 @@ import {IGovernor} from "@openzeppelin/contracts/governance/IGovernor.sol";
 /// @dev It can never block exits, claims, reveals, disputes, unlocks or the end of a round: those contracts do not ask.
 /// Times are in seconds since 1970.
 ///
-/// Assumptions. Safety: none; a stolen guardian key delays joining, opening, locking and publishing by at most
-/// MAX_PAUSED_TOTAL each, and proposals until the expiry or until the timelock (by a proposal that it may cancel, so in the worst case the expiry)
-/// replaces it. Liveness: none.
+/// Assumptions. Safety: none; a stolen key delays joining, opening, locking and publishing by at most MAX_PAUSED_TOTAL
+/// each, and stops proposals, the one that would replace it included, until the expiry. Liveness: none.
 interface IGuardian {
     /// @notice What can be paused.
     enum Entry {

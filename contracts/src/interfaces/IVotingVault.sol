@@ -18,8 +18,8 @@ import {IMemberRegistry} from "./IMemberRegistry.sol";
 /// before stay counted. Its units still count in the total, and for the delegate it chose, until anybody calls `evict`.
 /// Its tokens stay its own.
 ///
-/// Assumptions. Safety: `registry` says who is a member; `token` moves what it is asked to (`lock` checks that the balance grew by
-/// exactly the amount). Liveness: none; nothing but `lock` and `delegate` asks registry or guardian.
+/// Assumptions. Safety: `registry` says who is a member; `token` moves what it is asked to (`lock` checks that the
+/// balance grew by exactly the amount). Liveness: none; nothing but `lock` and `delegate` asks registry or guardian.
 interface IVotingVault is IERC5805 {
     /// @notice `account` added `amount`; it now has `locked`.
     event Locked(address indexed account, uint256 amount, uint256 locked);

@@ -7,8 +7,8 @@ import {VotingVault} from "../../src/VotingVault.sol";
 import {IGuardian} from "../../src/interfaces/IGuardian.sol";
 import {IMemberRegistry} from "../../src/interfaces/IMemberRegistry.sol";
 
-/// @notice All that the vault asks of its token, its registry and its guardian, in one: everybody is Active, nothing is paused, and
-/// whatever is pulled arrives.
+/// @notice All that the vault asks of its token, its registry and its guardian, in one: everybody is Active, nothing is
+/// paused, and whatever is pulled arrives.
 contract Surroundings {
     mapping(address account => uint256) public balanceOf;
 
@@ -36,7 +36,7 @@ contract Surroundings {
     }
 }
 
-/// @notice Symbolic checks (contracts/tools/halmos.sh) of an account's slot, for every amount, on the linear part of the curve.
+/// @notice Symbolic checks (contracts/tools/halmos.sh) of an account's slot, for every amount, on the curve's linear part.
 contract VaultChecks {
     uint40 private constant DELAY = 14 days;
 

@@ -10,8 +10,8 @@ import {TestBase} from "../utils/TestBase.sol";
 import {IFullGovernor} from "../utils/VotingDoubles.sol";
 import {VotingHandler} from "./VotingHandler.sol";
 
-/// @notice What holds after any sequence of locks, delegations, votes and changes of members. I23 and, for every vote, I18 are
-/// asserted within the handler's acts.
+/// @notice What holds after any sequence of locks, delegations, votes and changes of members. I23 and, for every vote,
+/// I18 are asserted within the handler's acts.
 contract VotingInvariantsTest is TestBase {
     VotingHandler private _handler;
     ContributionToken private _token;

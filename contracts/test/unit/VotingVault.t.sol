@@ -3,6 +3,7 @@ pragma solidity 0.8.34;
 
 import {IVotes} from "@openzeppelin/contracts/governance/utils/IVotes.sol";
 import {Votes} from "@openzeppelin/contracts/governance/utils/Votes.sol";
+import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
 
 import {VotingVault} from "../../src/VotingVault.sol";
 import {IGuardian} from "../../src/interfaces/IGuardian.sol";
@@ -287,20 +288,20 @@ contract VotingVaultTest is Council {
         uint256 key = uint256(keccak256("signer"));
         address signer = vm.addr(key);
         _set(signer, IMemberRegistry.Status.Active);
-        bytes32 digest = _delegation(signer, _b, 0, block.timestamp);
+        bytes32 digest = _delegation(_b, 0, block.timestamp);
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
         vault.delegateBySig(_b, 0, block.timestamp, v, r, s);
         assertEq(vault.delegates(signer), _b, "delegate");
-        vm.expectRevert();
+        vm.expectRevert(abi.encodeWithSelector(Nonces.InvalidAccountNonce.selector, signer, 1));
         vault.delegateBySig(_b, 0, block.timestamp, v, r, s); // not twice
 
-        digest = _delegation(signer, _stranger, 1, block.timestamp);
+        digest = _delegation(_stranger, 1, block.timestamp);
         (v, r, s) = vm.sign(key, digest);
         vm.expectRevert(abi.encodeWithSelector(IVotingVault.NotMember.selector, _stranger, IMemberRegistry.Status.None));
         vault.delegateBySig(_stranger, 1, block.timestamp, v, r, s);
     }
 
-    function _delegation(address, address delegatee, uint256 nonce, uint256 expiry) private view returns (bytes32) {
+    function _delegation(address delegatee, uint256 nonce, uint256 expiry) private view returns (bytes32) {
         bytes32 domain = keccak256(
             abi.encode(
                 keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),

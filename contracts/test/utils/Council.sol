@@ -2,7 +2,6 @@
 pragma solidity 0.8.34;
 
 import {IGovernor} from "@openzeppelin/contracts/governance/IGovernor.sol";
-import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
 
 import {ContributionToken} from "../../src/ContributionToken.sol";
 import {Guardian} from "../../src/Guardian.sol";
@@ -11,7 +10,7 @@ import {ICommunityGovernor} from "../../src/interfaces/ICommunityGovernor.sol";
 import {IGuardian} from "../../src/interfaces/IGuardian.sol";
 import {IMemberRegistry} from "../../src/interfaces/IMemberRegistry.sol";
 import {TestBase} from "./TestBase.sol";
-import {IFullGovernor, Noticeboard, RegistryDouble} from "./VotingDoubles.sol";
+import {IFullGovernor, IFullTimelock, Noticeboard, RegistryDouble} from "./VotingDoubles.sol";
 
 /// @notice The voting half of a community: real contracts, and a registry whose answers tests set.
 abstract contract Council is TestBase {
@@ -29,7 +28,7 @@ abstract contract Council is TestBase {
     RegistryDouble internal registry;
     Guardian internal guardian;
     VotingVault internal vault;
-    TimelockController internal timelock;
+    IFullTimelock internal timelock;
     IFullGovernor internal governor;
     Noticeboard internal board;
     address internal watch = makeAddr("guardian's account");
@@ -77,12 +76,17 @@ abstract contract Council is TestBase {
         assertEq(address(board), boardAt, "board where the governor expects it");
     }
 
-    function _newTimelock(address proposer, address executor) internal returns (TimelockController) {
+    function _newTimelock(address proposer, address executor) internal returns (IFullTimelock) {
         address[] memory proposers = new address[](1);
         address[] memory executors = new address[](1);
         proposers[0] = proposer;
         executors[0] = executor;
-        return new TimelockController(TIMELOCK_DELAY, proposers, executors, address(0));
+        return IFullTimelock(
+            vm.deployCode(
+                "TimelockController.sol:TimelockController",
+                abi.encode(TIMELOCK_DELAY, proposers, executors, address(0))
+            )
+        );
     }
 
     function _newGovernor(

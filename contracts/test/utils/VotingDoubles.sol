@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
+import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {IGovernor} from "@openzeppelin/contracts/governance/IGovernor.sol";
-import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 
 import {ICommunityGovernor} from "../../src/interfaces/ICommunityGovernor.sol";
 import {IMemberRegistry} from "../../src/interfaces/IMemberRegistry.sol";
 import {IVotingVault} from "../../src/interfaces/IVotingVault.sol";
 
-/// @notice All of CommunityGovernor that tests call. Importing the contract itself would compile the tests, and every contract
-/// in them, by the governor's compiler profile.
+/// @notice All of CommunityGovernor that tests call. Importing the contract itself would compile the tests, and every
+/// contract in them, by the governor's compiler profile.
 interface IFullGovernor is IGovernor, ICommunityGovernor {
     function setVotingDelay(uint48 value) external;
     function setVotingPeriod(uint32 value) external;
@@ -18,7 +18,7 @@ interface IFullGovernor is IGovernor, ICommunityGovernor {
     function updateQuorumNumerator(uint256 value) external;
     function setLateQuorumVoteExtension(uint48 value) external;
     function setProposalGuardian(address value) external;
-    function updateTimelock(TimelockController value) external;
+    function updateTimelock(address value) external;
     function relay(address target, uint256 value, bytes calldata data) external payable;
     function quorumNumerator() external view returns (uint256);
     function lateQuorumVoteExtension() external view returns (uint48);
@@ -29,6 +29,32 @@ interface IFullGovernor is IGovernor, ICommunityGovernor {
         external
         view
         returns (uint256 againstVotes, uint256 forVotes, uint256 abstainVotes);
+}
+
+/// @notice What tests call of OpenZeppelin's TimelockController. It comes with the governor's profile, so that its artifact
+/// has one name.
+interface IFullTimelock is IAccessControl {
+    function schedule(
+        address target,
+        uint256 value,
+        bytes calldata data,
+        bytes32 predecessor,
+        bytes32 salt,
+        uint256 delay
+    ) external;
+    function executeBatch(
+        address[] calldata targets,
+        uint256[] calldata values,
+        bytes[] calldata payloads,
+        bytes32 predecessor,
+        bytes32 salt
+    ) external payable;
+    function updateDelay(uint256 newDelay) external;
+    function getMinDelay() external view returns (uint256);
+    function DEFAULT_ADMIN_ROLE() external view returns (bytes32);
+    function PROPOSER_ROLE() external view returns (bytes32);
+    function CANCELLER_ROLE() external view returns (bytes32);
+    function EXECUTOR_ROLE() external view returns (bytes32);
 }
 
 /// @notice The two answers of a registry that the vault asks for, set at will: also Banned.
