@@ -24,6 +24,7 @@ from incentives.rewards import (
     verifier_reward,
 )
 from incentives.scoring import MALFORMED, MAX_GAIN, MIN_GAIN, UNAVAILABLE, TallyParams, encode_gain, tally
+from incentives.voting import CURVE_BOUND, voting_units
 from node.protocol.commitments import (
     RoundScope,
     attestation,
@@ -296,6 +297,32 @@ def reward_case(  # noqa: PLR0917 - a table of numbers
     }
 
 
+# --- voting -----------------------------------------------------------------------------------------------------------
+
+
+def voting_cases() -> Iterator[Case]:
+    cap, usual = 10_000_000 * CWT, 10_000 * CWT
+    for t in (1, 2, 100, usual, cap):
+        for x in (0, 1, t - 1, t, t + 1, t + 2, 4 * t - 1, 4 * t, 4 * t + 1, cap):
+            yield _voting_case(x, t)
+    yield _voting_case(CURVE_BOUND - 1, CURVE_BOUND - 1)
+    yield _voting_case(CURVE_BOUND - 1, CURVE_BOUND - 2)
+    yield _voting_case(CURVE_BOUND - 1, 1)
+    counter = Counter("voting")
+    for _ in range(40):
+        t = counter.between(1, 10 ** counter.between(1, 24))
+        yield _voting_case(counter.between(0, t * 10 ** counter.between(0, 6)), t)
+    for _ in range(20):  # around perfect squares: 4·T·x = r² ± little
+        t = counter.between(1, usual)
+        x = t * counter.between(2, 1_000) ** 2
+        yield from (_voting_case(x + offset, t) for offset in (-1, 0, 1))
+
+
+def _voting_case(locked: int, linear_up_to: int) -> Case:
+    units = voting_units(locked, linear_up_to)
+    return {"linearUpTo": str(linear_up_to), "locked": str(locked), "units": str(units)}
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
@@ -306,6 +333,7 @@ def files() -> dict[str, str]:
         "tally.json": _text(tally_cases()),
         "commitments.json": _text(commitment_cases()),
         "rewards.json": _text(reward_cases()),
+        "voting.json": _text(voting_cases()),
     }
 
 
