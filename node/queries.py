@@ -131,11 +131,10 @@ def audit_rules(manifest: Manifest) -> AuditRules:
         round_manager=manifest.contracts["RoundManager"],
         params=manifest.params.rounds,
         emission=manifest.params.emission,
-        grant=manifest.params.registry.grant,
+        registry=manifest.params.registry,
         genesis_model_hash=manifest.genesis.hash,
         guideline_hash=manifest.guideline.hash,
         committee=manifest.committee,
-        threshold=manifest.params.registry.threshold,
     )
 
 

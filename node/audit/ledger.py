@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from incentives import rewards, scoring, slashing
+from node.audit.membership import MembershipChecks
 from node.protocol.commitments import attestation, ring_seed
 from node.protocol.phases import next_step
 from node.protocol.sortition import assigned_updates, attesters, verifiers_of, verifiers_per_update
 from node.protocol.state import InconsistentHistory, Round, State, apply
-from node.protocol.types import Address, ChainEvent, Fault, Phase, RoundParams, UpdateStatus
+from node.protocol.types import Address, ChainEvent, Fault, Phase, RegistryParams, RoundParams, UpdateStatus
 
 ZERO = Address("0x" + "00" * 20)
 
@@ -28,11 +29,10 @@ class AuditRules:
     round_manager: Address
     params: RoundParams
     emission: rewards.EmissionParams
-    grant: int
+    registry: RegistryParams
     genesis_model_hash: bytes
     guideline_hash: bytes
     committee: tuple[Address, ...]
-    threshold: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,11 @@ BlockHash = Callable[[int], bytes | None]
 """Hash of a block by height; None where the endpoint no longer has it."""
 
 
-class _Replay:
+class _Replay(MembershipChecks):
     """One pass over the history. Checks look at the state *before* the event."""
 
     def __init__(self, rules: AuditRules, block_hash: BlockHash) -> None:
+        super().__init__(rules.registry, rules.committee)
         self.rules = rules
         self.block_hash = block_hash
         self.result = LedgerAudit()
@@ -105,34 +106,22 @@ class _Replay:
             "phases", timely, f"{self.event.name} of round {found.number} outside {phase.name} or after its deadline."
         )
 
-    # --- membership ---
+    @property
+    def state(self) -> State:
+        return self.result.state
 
-    def _on_Reviewed(self, a: Mapping[str, Any]) -> None:  # noqa: N802 - named after the event
-        self.expect("reviews", a["reviewer"] in self.rules.committee, f"{a['reviewer']} reviewed without a seat.")
-        earlier = self.result.state.reviews.get(a["application"], {})
-        self.expect(
-            "reviews", a["reviewer"] not in earlier, f"{a['reviewer']} reviewed application {a['application']} twice."
-        )
-
-    def _on_Admitted(self, a: Mapping[str, Any]) -> None:  # noqa: N802
-        votes = self.result.state.reviews.get(a["application"], {})
-        approvals = sum(votes.values())
-        self.expect(
-            "admissions",
-            approvals >= self.rules.threshold,
-            f"{a['member']} was admitted with {approvals} of {self.rules.threshold} approvals.",
-        )
-        self.equal("admissions", a["grant"], self.rules.grant, f"airdrop of {a['member']}")
-        self._explain(a["grant"])
+    @property
+    def happened(self) -> ChainEvent:
+        assert self.event is not None
+        return self.event
 
     # --- rounds ---
 
     def _on_RoundOpened(self, a: Mapping[str, Any]) -> None:  # noqa: N802
         self.equal("lineage", a["parentModelHash"], self.latest_model, f"parent model of round {a['round']}")
         self.equal("guidelines", a["guidelineHash"], self.rules.guideline_hash, f"guideline of round {a['round']}")
-        seat = self.rules.committee[a["round"] % len(self.rules.committee)]
         if a["benchmarkCommitment"] != bytes(32):
-            self.equal("stewards", a["opener"], seat, f"steward of sealed round {a['round']}")
+            self.equal("stewards", a["opener"], self.steward(a["round"]), f"steward of sealed round {a['round']}")
 
     def _on_PhaseChanged(self, a: Mapping[str, Any]) -> None:  # noqa: N802
         assert self.event is not None
@@ -218,7 +207,7 @@ class _Replay:
 
     # --- money ---
 
-    def _explain(self, amount: int) -> None:
+    def explain(self, amount: int) -> None:
         assert self.event is not None
         self.explained[self.event.transaction] += amount
 
@@ -230,33 +219,33 @@ class _Replay:
             self.moved[self.event.transaction] -= a["value"]
 
     def _on_Slashed(self, a: Mapping[str, Any]) -> None:  # noqa: N802
-        stake = self.result.state.member(a["member"]).stake
+        member = self.result.state.member(a["member"])
+        stake = member.stake
         amount = slashing.penalty_up(stake, slashing.PENALTY_BPS[a["fault"]])
         fault = Fault(a["fault"])
         is_proven = fault not in (Fault.UNAVAILABLE, Fault.MALFORMED, Fault.HARMFUL)
         self.equal("slashes", a["amount"], amount, f"{fault.name} of {a['member']}")
-        divided = slashing.divide(amount, is_proven=is_proven)
+        # Only the member's own part, which goes first, pays a bounty.
+        _, bounty = slashing.divide(min(amount, stake - member.unvested), is_proven=is_proven)
+        divided = (amount - bounty, bounty)
         self.equal("slashes", (a["burned"], a["bounty"]), divided, f"division of the slash of {a['member']}")
         self.equal("slashes", a["stake"], stake - amount, f"stake of {a['member']} after the slash")
         self.expect(
             "slashes", _is_guilty(self.round(a), a, self.rules.params), f"{a['member']} is not guilty of {fault.name}."
         )
-        self._explain(-a["burned"])
-
-    def _on_Exited(self, a: Mapping[str, Any]) -> None:  # noqa: N802
-        self._explain(-a["burned"])
+        self.explain(-a["burned"])
 
     def _on_Claimed(self, a: Mapping[str, Any]) -> None:  # noqa: N802
         found = self.round(a)
         recorded = (a["trainerReward"], a["verifierReward"], a["attesterReward"])
         computed = rewards_of(found, a["index"], self.rules)
         self.equal("rewards", recorded, computed, f"rewards of index {a['index']} in round {found.number}")
-        self._explain(sum(recorded))
+        self.explain(sum(recorded))
 
     def _on_TreasuryClaimed(self, a: Mapping[str, Any]) -> None:  # noqa: N802
         emitted = rewards.emission(a["round"], self.rules.emission)
         self.equal("rewards", a["amount"], rewards.treasury_reward(emitted), f"treasury share of round {a['round']}")
-        self._explain(a["amount"])
+        self.explain(a["amount"])
 
     def _totals(self) -> None:
         for transaction in set(self.moved) | set(self.explained):

@@ -10,49 +10,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, TypeVar
 
-from node.protocol.errors import AuditFailed
+from node.protocol.members import (
+    MEMBER_HANDLERS,
+    Application,
+    InconsistentHistory,
+    Member,
+    Membership,
+    Seat,
+    put_member,
+)
+from node.protocol.members import with_entry as _with
 from node.protocol.phases import Counters
 from node.protocol.types import Address, ChainEvent, MemberStatus, Phase, UpdateStatus, VoidReason
 
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-class InconsistentHistory(AuditFailed):
-    """An event that cannot follow the ones before it."""
-
-
-def _with(mapping: Mapping[K, V], key: K, value: V) -> Mapping[K, V]:
-    return MappingProxyType({**mapping, key: value})
-
-
-_EMPTY: Mapping[Any, Any] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One account in the registry. Amounts in 10⁻¹⁸ CWT."""
-
-    address: Address
-    status: MemberStatus = MemberStatus.NONE
-    stake: int = 0
-    peer_id: str = ""
-    application: int = 0
-    slashed: int = 0
-    active_since: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Application:
-    """A request to join: who asks, and hash and CID of the signed request."""
-
-    number: int
-    applicant: Address
-    request_hash: bytes
-    request_cid: bytes
-    peer_id: str
+__all__ = [
+    "Application",
+    "InconsistentHistory",
+    "Member",
+    "Proposal",
+    "Reveal",
+    "Round",
+    "Seat",
+    "Settled",
+    "State",
+    "apply",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +104,7 @@ class Round:
     slashed: frozenset[tuple[Address, int]] = frozenset()
     claimed: frozenset[int] = frozenset()
     treasury_claimed: bool = False
+    vested: frozenset[int] = frozenset()
 
     @property
     def is_over(self) -> bool:
@@ -163,12 +147,9 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class State(Membership):
     """The network after some block. Starts with the time of deployment as ``last_round_ended_at`` (round 0)."""
 
-    members: Mapping[Address, Member] = field(default_factory=dict)
-    applications: Mapping[int, Application] = field(default_factory=dict)
-    reviews: Mapping[int, Mapping[Address, bool]] = field(default_factory=dict)
     rounds: Mapping[int, Round] = field(default_factory=dict)
     balances: Mapping[Address, int] = field(default_factory=dict)
     supply: int = 0
@@ -181,21 +162,6 @@ class State:
     def current(self) -> Round | None:
         """The newest round."""
         return self.rounds.get(max(self.rounds)) if self.rounds else None
-
-    def member(self, address: Address) -> Member:
-        """A member's record, empty for a stranger."""
-        return self.members.get(address, Member(address))
-
-    @property
-    def peer_ids(self) -> Mapping[Address, str]:
-        """Peer id every known account registered."""
-        return {address: member.peer_id for address, member in self.members.items() if member.peer_id}
-
-    @property
-    def active(self) -> tuple[Address, ...]:
-        """Active members, sorted by address."""
-        chosen = (a for a, member in self.members.items() if member.status is MemberStatus.ACTIVE)
-        return tuple(sorted(chosen, key=lambda address: bytes.fromhex(address[2:])))
 
 
 Handler = Callable[[State, ChainEvent], State]
@@ -229,60 +195,33 @@ def _put(state: State, found: Round) -> State:
     return replace(state, rounds=_with(state.rounds, found.number, found))
 
 
-def _put_member(state: State, member: Member) -> State:
-    return replace(state, members=_with(state.members, member.address, member))
-
-
 # --- registry -------------------------------------------------------------------------------------------------------
-
-
-def _applied(state: State, event: ChainEvent) -> State:
-    a = event.arguments
-    applicant = Address(a["applicant"])
-    member = replace(
-        state.member(applicant),
-        status=MemberStatus.APPLIED,
-        peer_id=bytes(a["peerId"]).decode("ascii", "replace"),
-        application=a["application"],
-    )
-    application = Application(a["application"], applicant, a["requestHash"], a["requestCid"], member.peer_id)
-    state = replace(state, applications=_with(state.applications, application.number, application))
-    return _put_member(state, member)
-
-
-def _reviewed(state: State, event: ChainEvent) -> State:
-    a = event.arguments
-    votes = _with(state.reviews.get(a["application"], _EMPTY), Address(a["reviewer"]), bool(a["approve"]))
-    return replace(state, reviews=_with(state.reviews, a["application"], votes))
-
-
-def _rejected(state: State, event: ChainEvent) -> State:
-    applicant = Address(event.arguments["applicant"])
-    return _put_member(state, replace(state.member(applicant), status=MemberStatus.NONE))
 
 
 def _admitted(state: State, event: ChainEvent) -> State:
     a = event.arguments
     member = state.member(Address(a["member"]))
-    return _put_member(
+    state = replace(state, granted=state.granted + a["grant"])
+    return put_member(
         state,
-        replace(member, status=MemberStatus.ACTIVE, stake=member.stake + a["grant"], active_since=event.timestamp),
+        replace(
+            member,
+            status=MemberStatus.ACTIVE,
+            stake=member.stake + a["grant"],
+            active_since=event.timestamp,
+            unvested=a["grant"],
+            admitted_in=len(state.rounds),
+        ),
     )
 
 
-def _bonded(state: State, event: ChainEvent) -> State:
-    member = state.member(Address(event.arguments["member"]))
-    return _put_member(state, replace(member, stake=event.arguments["stake"]))
-
-
-def _exit_started(state: State, event: ChainEvent) -> State:
-    member = state.member(Address(event.arguments["member"]))
-    return _put_member(state, replace(member, status=MemberStatus.EXITING))
-
-
-def _exited(state: State, event: ChainEvent) -> State:
-    member = state.member(Address(event.arguments["member"]))
-    return _put_member(state, replace(member, status=MemberStatus.NONE, stake=0))
+def _vested(state: State, event: ChainEvent) -> State:
+    a = event.arguments
+    found, member = _round_of(state, event), state.member(Address(a["member"]))
+    if a["index"] in found.vested or a["amount"] > member.unvested:
+        raise InconsistentHistory(f"Update {a['index']} of round {found.number} vested twice, or more than there was.")
+    state = _put(state, replace(found, vested=found.vested | {a["index"]}))
+    return put_member(state, replace(member, unvested=a["unvested"]))
 
 
 def _slashed(state: State, event: ChainEvent) -> State:
@@ -291,7 +230,9 @@ def _slashed(state: State, event: ChainEvent) -> State:
     member = state.member(address)
     if a["amount"] > member.stake:
         raise InconsistentHistory(f"{address} was slashed {a['amount']} of a stake of {member.stake}.")
-    state = _put_member(state, replace(member, stake=a["stake"], slashed=member.slashed + a["amount"]))
+    unvested = min(member.unvested, a["stake"])
+    slashed = member.slashed + a["amount"]
+    state = put_member(state, replace(member, stake=a["stake"], unvested=unvested, slashed=slashed))
     if a["round"] in state.rounds:
         found = state.rounds[a["round"]]
         state = _put(state, replace(found, slashed=found.slashed | {(address, a["fault"])}))
@@ -459,14 +400,10 @@ def _treasury_claimed(state: State, event: ChainEvent) -> State:
 
 
 _HANDLERS: Mapping[tuple[str, str], Handler] = {
-    ("MemberRegistry", "Applied"): _applied,
-    ("MemberRegistry", "Reviewed"): _reviewed,
-    ("MemberRegistry", "Rejected"): _rejected,
+    **{("MemberRegistry", name): handler for name, handler in MEMBER_HANDLERS.items()},
     ("MemberRegistry", "Admitted"): _admitted,
-    ("MemberRegistry", "Bonded"): _bonded,
-    ("MemberRegistry", "ExitStarted"): _exit_started,
-    ("MemberRegistry", "Exited"): _exited,
     ("MemberRegistry", "Slashed"): _slashed,
+    ("MemberRegistry", "Vested"): _vested,
     ("RoundManager", "RoundOpened"): _round_opened,
     ("RoundManager", "PhaseChanged"): _phase_changed,
     ("RoundManager", "UpdateCommitted"): _update_committed,

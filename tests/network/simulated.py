@@ -194,11 +194,10 @@ async def audit_of(community: Community) -> AuditReport:
         round_manager=community.world.ledger.rounds.address,
         params=deployment.params,
         emission=deployment.emission,
-        grant=deployment.grant,
+        registry=deployment.registry,
         genesis_model_hash=deployment.genesis.model_hash,
         guideline_hash=community.guideline.hash,
         committee=community.seats,
-        threshold=deployment.threshold,
     )
     auditor = ModelAuditor(
         community.swarm.join("auditor"), community.guideline, deployment.chain_id, rules.round_manager, 5.0

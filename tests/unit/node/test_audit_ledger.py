@@ -35,11 +35,10 @@ def rules(community):
         round_manager=community.scope.round_manager,
         params=deployment.params,
         emission=deployment.emission,
-        grant=deployment.grant,
+        registry=deployment.registry,
         genesis_model_hash=deployment.genesis.model_hash,
         guideline_hash=deployment.guideline_hash,
         committee=deployment.seats,
-        threshold=deployment.threshold,
     )
 
 
