@@ -8,7 +8,7 @@ import {PowerCurve} from "../../src/libraries/PowerCurve.sol";
 /// result holds for all numbers is checked apart from the root, in `check_lemma…`.
 contract CurveChecks {
     uint256 private constant SMALL = 1 << 5;
-    uint256 private constant WIDE = 1 << 8;
+    uint256 private constant WIDE = 1 << 6;
 
     function check_linearUpToT(uint256 x, uint256 t) external pure {
         if (x > t) return;
@@ -33,13 +33,18 @@ contract CurveChecks {
     /// A number u with (u + T)² ≤ 4·T·x, as the floored root is, is at most x.
     function check_lemmaNeverAboveLinear(uint256 u, uint256 x, uint256 t) external pure {
         if (u >= SMALL || x >= SMALL || t >= SMALL) return;
-        if ((u + t) * (u + t) > 4 * t * x) return;
+        // Unchecked: overflow checks divide, and small numbers do not overflow.
+        unchecked {
+            if ((u + t) * (u + t) > 4 * t * x) return;
+        }
         assert(u <= x);
     }
 
-    /// Roots keep order: squares of whole numbers do, so of two floored roots that of the smaller number is not larger.
+    /// Squares keep order, so of two floored roots that of the smaller number is not larger.
     function check_lemmaMonotone(uint256 u, uint256 v) external pure {
         if (u >= WIDE || v >= u) return;
-        assert((v + 1) * (v + 1) <= u * u);
+        unchecked {
+            assert((v + 1) * (v + 1) <= u * u);
+        }
     }
 }
