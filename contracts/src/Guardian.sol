@@ -91,11 +91,11 @@ contract Guardian is IGuardian {
     }
 
     /// @inheritdoc IGuardian
-    function replace(address account_) external override {
+    function replace(address newAccount) external override {
         if (msg.sender != timelock) revert NotTimelock(msg.sender, timelock);
-        emit Replaced(account, account_);
-        account = account_;
-        if (account_ != address(0)) return;
+        emit Replaced(account, newAccount);
+        account = newAccount;
+        if (newAccount != address(0)) return;
         for (uint8 entry = 0; entry <= uint8(type(Entry).max); ++entry) {
             if (isPaused(Entry(entry))) _unpause(Entry(entry));
         }

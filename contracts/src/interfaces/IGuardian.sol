@@ -64,9 +64,9 @@ interface IGuardian {
         bytes32 descriptionHash
     ) external returns (uint256 proposalId);
 
-    /// @notice Makes `account` the guardian; the zero address ends the office and every pause.
+    /// @notice Makes `newAccount` the guardian; the zero address ends the office and every pause.
     /// @dev Only the timelock. The new guardian has the same expiry, and what its predecessors left of the pauses.
-    function replace(address account) external;
+    function replace(address newAccount) external;
 
     /// @notice Whether `entry` is paused now.
     function isPaused(Entry entry) external view returns (bool);
