@@ -273,6 +273,12 @@ def test_revenue(released: Released, refused: Refused):
         released.send(payer, splitter, "deposit", 1, STRANGER, 1)
 
 
+def claim_rest(community: Community, number: int) -> None:
+    for index in range(5):
+        if not community.read("isClaimed", number, index, contract=DISTRIBUTOR):
+            community.call(STRANGER, "claim", number, index, contract=DISTRIBUTOR)
+
+
 def test_shares_are_frozen_and_exact(released: Released):
     community = released.community
     late = None
@@ -284,15 +290,14 @@ def test_shares_are_frozen_and_exact(released: Released):
     community.call(STRANGER, "claim", 2, community.order().index(1), contract=DISTRIBUTOR)
     community.call(STRANGER, "claim", 1, late, contract=DISTRIBUTOR)
     scores = ((FIRST, 1), (SECOND, 1))
-    for index in range(5):
-        if not community.read("isClaimed", 1, index, contract=DISTRIBUTOR):
-            community.call(STRANGER, "claim", 1, index, contract=DISTRIBUTOR)
+    claim_rest(community, 1)
     released.send(STRANGER, released.releases, "roll_credits", 1)
     released.vote(1, scores)
     released.decide("publish", released.candidate(1, scores))
     shares = [released.splitter.share_of(1, member) for member in community.members]
     assert shares == [(1_900 * CWT, 5 * 1_900 * CWT)] * 5
-    community.claim_all()
+    claim_rest(community, 2)
+    assert community.read("creditAt", community.members[0], 2, contract=DISTRIBUTOR) == 2 * 1_900 * CWT
     assert shares == [released.splitter.share_of(1, member) for member in community.members]
 
 
