@@ -28,7 +28,7 @@ contract GasOwnershipTest is Ownership {
         uint256 round = _toFinalized(SIZE);
         _claimAll(round);
         releases.rollCredits(round);
-        _under("rollCredits: 1 round of 32", 90_000);
+        _under("rollCredits: first, 1 round of 32", 100_000);
         IReleaseRegistry.Score[] memory scores = _scores(500_000, 500_000);
         bytes32 scoresHash = releases.hashOf(round, scores);
         uint256 attesting = 0;
@@ -111,12 +111,16 @@ contract GasOwnershipTest is Ownership {
             vm.snapshotValue(string.concat(names[i], ": ring of 8"), small[i]);
             vm.snapshotValue(string.concat(names[i], ": ring of 32"), middle[i]);
             vm.snapshotValue(string.concat(names[i], ": ring of 128"), large[i]);
-            assertApproxEqRel(middle[i], small[i], 0.02e18, string.concat(names[i], ": 32 against 8"));
-            assertApproxEqRel(large[i], small[i], 0.02e18, string.concat(names[i], ": 128 against 8"));
+            // A vote walks the permutation once: a few passes of some 700 gas, of which seven or thirty make the mean.
+            uint256 within = i == 0 ? 0.06e18 : 0.02e18;
+            assertApproxEqRel(middle[i], small[i], within, string.concat(names[i], ": 32 against 8"));
+            assertApproxEqRel(large[i], small[i], within, string.concat(names[i], ": 128 against 8"));
         }
     }
 
+    /// Each from the same state.
     function _costs(uint256 n) private returns (uint256[4] memory costs) {
+        uint256 state = vm.snapshotState();
         uint256 round = _toFinalized(n);
         IReleaseRegistry.Score[] memory scores = _scores(500_000, 500_000);
         bytes32 scoresHash = releases.hashOf(round, scores);
@@ -135,8 +139,9 @@ contract GasOwnershipTest is Ownership {
         splitter.deposit(release, _money, 1e18);
         for (uint256 i = 0; i < 8; ++i) {
             splitter.claim(release, _money, members[i]);
-            if (i == 3) costs[3] = vm.lastCallGas().gasTotalUsed; // before it the splitter's balance is warm or not: all alike
+            if (i == 3) costs[3] = vm.lastCallGas().gasTotalUsed;
         }
+        vm.revertToState(state);
     }
 
     /// A claim of revenue takes one step for each reward that was claimed out of order, and no more.
@@ -149,7 +154,7 @@ contract GasOwnershipTest is Ownership {
         }
         for (uint256 round = last; round > 0; --round) {
             distributor.claim(round, 0); // in reverse: eight are late
-            if (round == last - 1) _under("distributor claim: first late", 135_000);
+            if (round == last - 1) _under("distributor claim: first late", 140_000);
             if (round == 1) _under("distributor claim: later late", 120_000);
         }
         for (uint256 round = 1; round <= last; ++round) {
