@@ -11,9 +11,9 @@ import {Community} from "../utils/Community.sol";
 /// failing, fails the run (`fail_on_revert`). Whole rounds are played honestly by whoever is eligible.
 contract MembershipHandler is Community {
     uint256 public constant ACCOUNTS = 9;
-    uint256 public constant BUDGET_GRANTS = 30;
+    uint256 public constant BUDGET_GRANTS = 40;
     uint16 public constant BURST = 4;
-    uint16 public constant PER_DAY = 6;
+    uint16 public constant PER_DAY = 1;
     uint40 public constant WINDOW = 1 days;
 
     enum Act {
@@ -130,14 +130,19 @@ contract MembershipHandler is Community {
         }
     }
 
-    /// Mostly a recent application, where there is something to decide.
-    function _application(uint256 choice) private view returns (uint256) {
+    /// Mostly an application in the state that the act is for, where there is one among the latest; else any, or none.
+    function _application(uint256 choice, IMemberRegistry.ApplicationState wanted) private view returns (uint256) {
         uint256 count = registry.applicationCount();
-        return choice % 8 == 0 || count < ACCOUNTS ? choice % (count + 2) : count - choice / 8 % ACCOUNTS;
+        for (uint256 i = 0; choice % 8 != 0 && i < ACCOUNTS; ++i) {
+            uint256 application = count - (choice / 8 + i) % ACCOUNTS % (count + 1);
+            (, IMemberRegistry.ApplicationState state,,) = registry.applicationOf(application);
+            if (state == wanted) return application;
+        }
+        return choice % (count + 2);
     }
 
     function review(uint256 choice, uint256 who, uint256 verdict) external {
-        uint256 application = _application(choice);
+        uint256 application = _application(choice, IMemberRegistry.ApplicationState.Open);
         (address applicant, IMemberRegistry.ApplicationState state,,) = registry.applicationOf(application);
         address reviewer = _candidates[who % ACCOUNTS];
         uint256 bit = _seatOfHolder(reviewer);
@@ -165,7 +170,7 @@ contract MembershipHandler is Community {
     }
 
     function veto(uint256 choice, uint256 who) external {
-        uint256 application = _application(choice);
+        uint256 application = _application(choice, IMemberRegistry.ApplicationState.Probation);
         (address applicant, IMemberRegistry.ApplicationState state,,) = registry.applicationOf(application);
         (uint40 admitAt,) = registry.probationOf(application);
         address reviewer = _candidates[who % ACCOUNTS];
@@ -180,8 +185,15 @@ contract MembershipHandler is Community {
         if (isOut) ++vetoedOut;
     }
 
+    /// Two seats object, one call in four.
+    function vetoByTwo(uint256 choice, uint256 chance) external {
+        if (chance % 4 != 0) return;
+        this.veto(choice | 1, 3);
+        this.veto(choice | 1, 4);
+    }
+
     function admit(uint256 choice) external {
-        uint256 application = _application(choice);
+        uint256 application = _application(choice, IMemberRegistry.ApplicationState.Probation);
         (address applicant, IMemberRegistry.ApplicationState state,,) = registry.applicationOf(application);
         (uint40 admitAt,) = registry.probationOf(application);
         bool isDue = !_isJoinPaused() && state == IMemberRegistry.ApplicationState.Probation
@@ -292,9 +304,10 @@ contract MembershipHandler is Community {
     // --- penalties ----------------------------------------------------------------------------------------------------
 
     function slash(uint256 who, uint256 share, bool isProven) external {
+        if (share % 4 != 0) return; // else nobody stays eligible
         address account = accountAt(who);
         address prover = isProven ? accountAt(who + 1) : address(0);
-        uint16 bps = uint16(share % 16 == 0 ? 10_000 : share % 2500);
+        uint16 bps = uint16(share % 64 == 0 ? 10_000 : share / 4 % 2500);
         uint256 stake = registry.stakeOf(account);
         uint256 own = stake - registry.unvestedOf(account);
         uint256 supply = token.totalSupply();
@@ -397,7 +410,7 @@ contract MembershipHandler is Community {
     }
 
     function wait(uint256 time) external {
-        skip(time % 8 == 0 ? time % 40 days : time % 12 hours);
+        skip(time % 64 == 0 ? time % 40 days : time % 9 hours);
     }
 
     // --- for the invariants -------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ contract MembershipInvariantsTest is TestBase {
         (address t, address r) = _handler.contracts();
         _token = ContributionToken(t);
         _registry = MemberRegistry(r);
-        bytes4[] memory acts = new bytes4[](16);
+        bytes4[] memory acts = new bytes4[](17);
         acts[0] = MembershipHandler.applyToJoin.selector;
         acts[1] = MembershipHandler.review.selector;
         acts[2] = MembershipHandler.reviewByAll.selector;
@@ -38,6 +38,7 @@ contract MembershipInvariantsTest is TestBase {
         acts[13] = MembershipHandler.renewSeats.selector;
         acts[14] = MembershipHandler.pause.selector;
         acts[15] = MembershipHandler.wait.selector;
+        acts[16] = MembershipHandler.vetoByTwo.selector;
         targetContract(address(_handler));
         targetSelector(FuzzSelector({addr: address(_handler), selectors: acts}));
     }
@@ -120,7 +121,8 @@ contract MembershipInvariantsTest is TestBase {
             _handler.applyToJoin(a);
             _handler.review(a, b, c);
             _handler.reviewByAll(b, c);
-            _handler.veto(c, a);
+            if (i % 8 == 0) _handler.veto(c, a);
+            if (i % 16 == 0) _handler.vetoByTwo(b, c);
             _handler.admit(b);
             if (i % 8 == 0) _handler.play();
             _handler.vest(c, b);

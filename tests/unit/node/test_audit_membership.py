@@ -190,6 +190,33 @@ def test_tampering_is_found(kind: str):
     assert {finding.what for finding in audited(TAMPERINGS[kind]).findings} - {HONEST}, kind
 
 
+def told(events: Sequence[ChainEvent]) -> str:
+    return "\n".join(finding.what for finding in audited(events).findings)
+
+
+def test_the_cause_is_named():
+    at = index_of("Reviewed")
+    assert "Seat 0 voted twice on application 1." in told((*EVENTS[: at + 1], EVENTS[at], *EVENTS[at + 1 :]))
+    assert "owner of update 0 of round 1" in told(changed("Vested", member=lambda _: COMMUNITY.members[1]))
+
+
+def test_old_work_that_vests_a_new_grant_is_found():
+    community = Community(5)
+    community.play()
+    member, index = community.members[1], community.order().index(1)
+    community.call(member, "startExit", contract=REGISTRY)
+    community.wait(community.deployment.exit_delay)
+    community.call(member, "finishExit", contract=REGISTRY)
+    community.admit(member, b"peer")
+    bounds = replace(rules(), registry=community.deployment.registry, committee=community.members[:1])
+    assert replay(community.events, bounds, community._block_hash).findings == []
+    grant = community.deployment.grant
+    values = {"member": member, "round": 1, "index": index, "amount": grant // 5, "unvested": grant - grant // 5}
+    forged = replace(community.events[-1], contract=REGISTRY, name="Vested", arguments=values)
+    found = replay([*community.events, forged], bounds, community._block_hash).findings
+    assert [finding.what for finding in found] == [f"The update {index} of round 1 is older than the grant it vested."]
+
+
 def test_too_many_admissions_are_found():
     slower = replace(rules(), registry=replace(DEPLOYMENT.registry, admission_burst=2))
     found = [finding.what for finding in replay(list(EVENTS), slower, COMMUNITY._block_hash).findings]
