@@ -43,6 +43,8 @@ contract MemberRegistry is IMemberRegistry {
     /// @inheritdoc IMemberRegistry
     address public immutable override roundManager;
     /// @inheritdoc IMemberRegistry
+    address public immutable override court;
+    /// @inheritdoc IMemberRegistry
     uint96 public immutable override minBond;
     /// @inheritdoc IMemberRegistry
     uint96 public immutable override grant;
@@ -69,6 +71,7 @@ contract MemberRegistry is IMemberRegistry {
 
     /// @param token_ ContributionToken, deployed already; names this contract as its registry.
     /// @param roundManager_ Deployed later at this precomputed address; its constructor checks that it is named here.
+    /// @param court_ Deployed later at this precomputed address; its constructor checks that it is named here.
     /// @param seats Holders of the committee seats, in order.
     /// @param threshold_ Approvals that admit, 1 … seats.
     /// @param minBond_ Least stake of an eligible member, above 0.
@@ -77,6 +80,7 @@ contract MemberRegistry is IMemberRegistry {
     constructor(
         IContributionToken token_,
         address roundManager_,
+        address court_,
         address[] memory seats,
         uint8 threshold_,
         uint96 minBond_,
@@ -91,6 +95,7 @@ contract MemberRegistry is IMemberRegistry {
         if (minBond_ == 0 || grant_ < minBond_) revert BadBond(minBond_, grant_);
         token = token_;
         roundManager = roundManager_;
+        court = court_;
         // At most MAX_SEATS = 64.
         seatCount = uint8(seats.length);
         threshold = threshold_;
@@ -200,7 +205,7 @@ contract MemberRegistry is IMemberRegistry {
         override
         returns (uint256 amount)
     {
-        if (msg.sender != roundManager) revert NotRoundManager(msg.sender, roundManager);
+        if (msg.sender != court) revert NotCourt(msg.sender, court);
         if (bps > WHOLE_BPS) revert PenaltyAboveWhole(bps, WHOLE_BPS);
         Member storage member = _members[account];
         amount = _shareUp(member.stake, bps);
@@ -217,6 +222,16 @@ contract MemberRegistry is IMemberRegistry {
         emit Slashed(account, round, fault, amount, amount - bounty, bounty, prover, stake);
         token.burn(amount - bounty);
         if (bounty != 0) token.safeTransfer(prover, bounty);
+    }
+
+    /// @inheritdoc IMemberRegistry
+    function ban(address account) external override {
+        if (msg.sender != court) revert NotCourt(msg.sender, court);
+        Member storage member = _members[account];
+        if (member.status == Status.Active && member.since != 0) --eligibleCount;
+        member.status = Status.Banned;
+        member.since = 0;
+        emit Banned(account);
     }
 
     // --- views --------------------------------------------------------------------------------------------------------

@@ -149,15 +149,13 @@ contract RewardDistributor is IRewardDistributor {
         if (phase != IRoundManager.Phase.Finalized) revert NotFinalized(round, phase);
     }
 
-    /// @dev All zero for an owner whose own update was Malformed or Harmful.
+    /// @dev All zero for an owner whose own update was Malformed, Harmful or a copy.
     function _rewardsDown(uint256 e, IRoundManager.Earnings memory earned)
         private
         view
         returns (uint256 trainerReward, uint256 verifierReward, uint256 attesterReward)
     {
-        if (
-            earned.status == IRoundManager.UpdateStatus.Malformed || earned.status == IRoundManager.UpdateStatus.Harmful
-        ) return (0, 0, 0);
+        if (earned.isForfeited) return (0, 0, 0);
         trainerReward = RewardMath.trainerDown(e, earned.isSealed, earned.weight, earned.sumWeight, wTarget);
         verifierReward = RewardMath.verifierDown(e, earned.participants, earned.verifiers, earned.correct);
         if (earned.isCorrectAttester) attesterReward = RewardMath.attesterDown(e, earned.attesters);

@@ -68,6 +68,9 @@ interface IMemberRegistry {
         uint256 stake
     );
 
+    /// @notice An account was shut out for good.
+    event Banned(address indexed account);
+
     /// @notice Thrown when an act needs another standing than the account has.
     error WrongStatus(address account, Status actual, Status expected);
     /// @notice Thrown when a caller without a committee seat reviews.
@@ -80,8 +83,8 @@ interface IMemberRegistry {
     error PeerIdTooLong(uint256 length, uint256 maximum);
     /// @notice Thrown when an exit is finished before its delay is over.
     error ExitTooEarly(uint256 exitAt, uint256 currentTime);
-    /// @notice Thrown when another caller than the RoundManager slashes.
-    error NotRoundManager(address caller, address roundManager);
+    /// @notice Thrown when another caller than the RoundCourt slashes or bans.
+    error NotCourt(address caller, address court);
     /// @notice Thrown when a penalty exceeds the whole stake.
     error PenaltyAboveWhole(uint256 bps, uint256 whole);
     /// @notice Thrown when a seat number does not exist.
@@ -128,12 +131,15 @@ interface IMemberRegistry {
     function finishExit() external;
 
     /// @notice Takes a penalty of `bps` of the stake, rounded up. With a `prover` half of it (rounded down) is its bounty; the
-    /// rest burns. Only the RoundManager.
+    /// rest burns. Only the RoundCourt.
     /// @dev A member's own tokens go first, then its grant: so a penalty costs even those whose grant will burn anyway. An
     /// account without stake loses 0.
     function slash(address member, uint16 bps, uint8 fault, uint256 round, address prover)
         external
         returns (uint256 amount);
+
+    /// @notice Shuts an account out for good. Only the RoundCourt.
+    function ban(address account) external;
 
     /// @notice Whether `member` may commit to a round opened at `openedAt`: Active, bonded, and both since before.
     function isEligible(address member, uint256 openedAt) external view returns (bool);
@@ -168,8 +174,10 @@ interface IMemberRegistry {
     function grant() external view returns (uint96);
     /// @notice Seconds between `startExit` and `finishExit`; longer than a round can last.
     function exitDelay() external view returns (uint40);
-    /// @notice The only contract that can slash.
+    /// @notice The contract whose rounds read eligibility here.
     function roundManager() external view returns (address);
+    /// @notice The only contract that can slash and ban.
+    function court() external view returns (address);
     /// @notice The token that stakes are held in.
     function token() external view returns (IContributionToken);
 }

@@ -42,6 +42,11 @@ library ScoreWord {
         }
     }
 
+    /// @notice Whether a value is a field that says anything: a sentinel or a gain.
+    function isSaying(uint256 value) internal pure returns (bool) {
+        return value == UNAVAILABLE || value == MALFORMED || (isGain(value) && value <= FIELD_MASK);
+    }
+
     /// @notice Whether a field is a gain.
     function isGain(uint256 value) internal pure returns (bool) {
         return value >= FIRST_GAIN;
