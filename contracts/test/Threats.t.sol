@@ -147,7 +147,7 @@ contract ThreatsTest is Community {
         _settleAll(round, N);
         assertEq(rounds.roundOf(round).accepted, 0, "3 of 7 are no quorum");
         for (uint16 index = 3; index < N; ++index) {
-            rounds.slashAbsentVerifier(round, index);
+            court.slashAbsentVerifier(round, index, false);
             assertEq(registry.stakeOf(members[index]), 99e18, "absentees pay");
         }
     }
@@ -156,7 +156,7 @@ contract ThreatsTest is Community {
     function test_threat_unavailableUpdate() public {
         _fieldOf[0] = 1;
         uint256 round = _toFinalized(N);
-        (IRoundManager.UpdateStatus status,, uint32 weight) = rounds.resultOf(round, 0);
+        (IRoundManager.UpdateStatus status,, uint32 weight,,) = rounds.resultOf(round, 0);
         assertEq(uint256(status), uint256(IRoundManager.UpdateStatus.Unavailable), "status");
         assertEq(weight, 0, "weight");
     }
@@ -187,7 +187,7 @@ contract ThreatsTest is Community {
         _propose(round);
         (,, bool isCorrect) = rounds.attestationOf(round, 7);
         assertFalse(isCorrect, "does not count");
-        rounds.slashWrongAttestation(round, 7);
+        court.slashWrongAttestation(round, 7);
         assertEq(registry.stakeOf(copier), 75e18, "slashed");
         _expire(round);
         assertFalse(rounds.earningsOf(round, rounds.indexAt(round, 7)).isCorrectAttester, "not paid");

@@ -206,12 +206,12 @@ contract MemberRegistryTest is Community {
     // --- slash --------------------------------------------------------------------------------------------------------
 
     function _slash(address account, uint16 bps, address by) private returns (uint256) {
-        vm.prank(address(rounds));
+        vm.prank(address(court));
         return registry.slash(account, bps, 1, 9, by);
     }
 
-    function test_slash_RevertWhen_notTheRoundManager() public {
-        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.NotRoundManager.selector, seats[0], address(rounds)));
+    function test_slash_RevertWhen_notTheCourt() public {
+        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.NotCourt.selector, seats[0], address(court)));
         vm.prank(seats[0]);
         registry.slash(alice, 100, 1, 1, address(0));
     }

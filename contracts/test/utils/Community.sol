@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
+import {FakeGuardian} from "./FakeGuardian.sol";
+import {FakeGuidelines} from "./FakeGuidelines.sol";
 import {TestBase} from "./TestBase.sol";
 
 import {ContributionToken} from "../../src/ContributionToken.sol";
 import {MemberRegistry} from "../../src/MemberRegistry.sol";
 import {RewardDistributor} from "../../src/RewardDistributor.sol";
+import {RoundCourt} from "../../src/RoundCourt.sol";
 import {RoundManager} from "../../src/RoundManager.sol";
+import {IGuidelineRegistry} from "../../src/interfaces/IGuidelineRegistry.sol";
 import {IMemberRegistry} from "../../src/interfaces/IMemberRegistry.sol";
+import {IRoundCourt} from "../../src/interfaces/IRoundCourt.sol";
 import {IRoundManager} from "../../src/interfaces/IRoundManager.sol";
 import {CommitHash} from "../../src/libraries/CommitHash.sol";
 
@@ -18,6 +23,7 @@ abstract contract Community is TestBase {
     uint40 internal constant EXIT_DELAY = 7 days;
     uint256 internal constant INITIAL_EMISSION = 10_000e18;
     uint256 internal constant HALVING = 500;
+    uint96 internal constant DISPUTE_BOND = 20e18;
     uint256 internal constant GAIN_CAP = 20_000;
     /// Fifty updates at the cap: one alone gets 2 % of the pool.
     uint256 internal constant W_TARGET = 50 * GAIN_CAP;
@@ -30,7 +36,10 @@ abstract contract Community is TestBase {
 
     ContributionToken internal token;
     MemberRegistry internal registry;
+    FakeGuidelines internal guidelines;
+    FakeGuardian internal guardian;
     RoundManager internal rounds;
+    RoundCourt internal court;
     RewardDistributor internal distributor;
     address internal treasury = makeAddr("treasury");
     address[] internal seats;
@@ -47,14 +56,28 @@ abstract contract Community is TestBase {
             settleDuration: 20 minutes,
             attestDuration: 40 minutes,
             challengeDuration: 1 hours,
+            disputeDuration: 2 hours,
             seedDelayBlocks: 4,
             minParticipants: 3,
             maxVerifiers: 7,
-            maxAttesters: 31,
-            tau: 300,
-            deltaMin: 100,
-            harmMin: 1000,
-            gainCap: uint32(GAIN_CAP)
+            maxAttesters: 31
+        });
+    }
+
+    function _scoring() internal pure returns (IGuidelineRegistry.Scoring memory) {
+        return IGuidelineRegistry.Scoring({tau: 300, deltaMin: 100, harmMin: 1000, gainCap: uint24(GAIN_CAP)});
+    }
+
+    function _courtDefaults() internal pure returns (IRoundCourt.Params memory) {
+        return IRoundCourt.Params({
+            bond: DISPUTE_BOND,
+            jurySize: 21,
+            maxDisputes: 4,
+            seedDelayBlocks: 4,
+            drawDuration: 20 minutes,
+            commitDuration: 30 minutes,
+            revealDuration: 30 minutes,
+            resolveDuration: 20 minutes
         });
     }
 
@@ -66,9 +89,12 @@ abstract contract Community is TestBase {
             seats.push(makeAddr(string.concat("seat ", vm.toString(i))));
         }
         uint256 nonce = vm.getNonce(address(this));
-        token = new ContributionToken(_next(nonce + 3), _next(nonce + 1));
-        registry = new MemberRegistry(token, _next(nonce + 2), seats, 3, MIN_BOND, GRANT, EXIT_DELAY);
-        rounds = new RoundManager(registry, GUIDELINE, GENESIS_MODEL, GENESIS_CID, p);
+        token = new ContributionToken(_next(nonce + 6), _next(nonce + 2));
+        guardian = new FakeGuardian();
+        registry = new MemberRegistry(token, _next(nonce + 4), _next(nonce + 5), seats, 3, MIN_BOND, GRANT, EXIT_DELAY);
+        guidelines = new FakeGuidelines(GUIDELINE, _scoring());
+        rounds = new RoundManager(registry, guidelines, _next(nonce + 5), guardian, GENESIS_MODEL, GENESIS_CID, p);
+        court = new RoundCourt(rounds, registry, _courtDefaults());
         distributor = new RewardDistributor(token, rounds, treasury, INITIAL_EMISSION, HALVING, W_TARGET);
     }
 
@@ -203,6 +229,16 @@ abstract contract Community is TestBase {
         return n < most ? n : most;
     }
 
+    /// Retry word of ring member `index`, honest: about the k updates after those of its first word.
+    function _retryWord(uint256 round, uint256 index) internal view virtual returns (uint256 word) {
+        uint256 n = rounds.roundOf(round).reveals;
+        uint256 k = _verifiers(n);
+        uint256 position = rounds.positionOf(round, index);
+        for (uint256 j = 0; j < k; ++j) {
+            word |= _truth(rounds.indexAt(round, (position + k + 1 + j) % n)) << (20 * j);
+        }
+    }
+
     function _scoreSalt(uint256 round, uint256 index) internal pure returns (bytes32) {
         return keccak256(abi.encode("scores", round, index));
     }
@@ -244,6 +280,90 @@ abstract contract Community is TestBase {
     function _propose(uint256 round) internal {
         (bytes32 modelHash, bytes32 cid) = _model(round);
         rounds.proposeAggregate(round, SECRET, modelHash, cid);
+    }
+
+    // --- disputes -----------------------------------------------------------------------------------------------------
+
+    /// Gives `account` tokens, as if a round had paid it.
+    function _give(address account, uint256 amount) internal virtual {
+        vm.prank(address(distributor));
+        token.mint(account, amount);
+    }
+
+    /// `account` pays the bond and disputes the verdict on `index`.
+    function _disputeScore(address account, uint256 round, uint256 index) internal returns (uint256 id) {
+        _give(account, DISPUTE_BOND);
+        vm.startPrank(account);
+        token.approve(address(court), DISPUTE_BOND);
+        id = court.disputeScore(round, uint16(index));
+        vm.stopPrank();
+    }
+
+    function _disputeAggregate(address account, uint256 round) internal returns (uint256 id) {
+        _give(account, DISPUTE_BOND);
+        vm.startPrank(account);
+        token.approve(address(court), DISPUTE_BOND);
+        id = court.disputeAggregate(round);
+        vm.stopPrank();
+    }
+
+    /// Mines the seed block and draws the jury.
+    function _drawJury(uint256 id) internal {
+        uint256 seedBlock = court.disputeOf(id).seedBlock;
+        if (block.number <= seedBlock) vm.roll(seedBlock + 1);
+        vm.setBlockhash(seedBlock, keccak256(abi.encode("jury", id, seedBlock)));
+        court.drawJury(id);
+    }
+
+    /// Who sits at `place`; zero where it is excluded.
+    function _juror(uint256 id, uint256 place) internal view returns (address juror) {
+        try court.jurorAt(id, place) returns (address found) {
+            return found;
+        } catch {
+            return address(0);
+        }
+    }
+
+    function _ballotSalt(uint256 id, uint256 place) internal pure returns (bytes32) {
+        return keccak256(abi.encode("ballot", id, place));
+    }
+
+    function _commitBallot(uint256 id, uint256 place, uint256 ballot) internal {
+        address juror = court.jurorAt(id, place);
+        bytes32 commitment = CommitHash.ballot(block.chainid, address(court), id, juror, ballot, _ballotSalt(id, place));
+        vm.prank(juror);
+        court.commitBallot(id, uint8(place), commitment);
+    }
+
+    function _revealBallot(uint256 id, uint256 place, uint256 ballot) internal {
+        vm.prank(court.jurorAt(id, place));
+        court.revealBallot(id, uint8(place), ballot, _ballotSalt(id, place));
+    }
+
+    /// Every juror commits to and opens what `_ballot` says of it.
+    function _vote(uint256 id) internal {
+        uint256 places = court.disputeOf(id).places;
+        for (uint256 place = 0; place < places; ++place) {
+            address juror = _juror(id, place);
+            if (juror != address(0)) _commitBallot(id, place, _ballot(id, juror));
+        }
+        for (uint256 place = 0; place < places; ++place) {
+            address juror = _juror(id, place);
+            if (juror != address(0)) _revealBallot(id, place, _ballot(id, juror));
+        }
+    }
+
+    /// What `juror` votes; the truth where nobody lies. Tests override it.
+    function _ballot(uint256 id, address) internal view virtual returns (uint256) {
+        IRoundCourt.Dispute memory d = court.disputeOf(id);
+        return d.kind == IRoundCourt.Kind.Score ? _truth(d.index) : 1;
+    }
+
+    /// From an open dispute to its end, every juror voting.
+    function _judge(uint256 id) internal {
+        _drawJury(id);
+        _vote(id);
+        court.resolve(id);
     }
 
     // --- a round up to a phase, everybody honest, the first `n` members take part ---------------------------------------
