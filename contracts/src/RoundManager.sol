@@ -18,12 +18,13 @@ import {RoundState} from "./rounds/RoundState.sol";
 /// @notice The state machine of a round; the manual is IRoundManager.
 /// @dev Two parts below this one: RoundParams (constants), RoundState (storage and views).
 contract RoundManager is RoundState {
-    using Results for mapping(uint256 chunk => uint256 lanes);
+    using Results for mapping(uint256 slot => uint256 lanes);
 
     /// @dev What one call of `settle` works on, and what it adds to the round.
     struct Settling {
         bytes32 seed;
         uint256 n;
+        uint256 half; // of the ring's permutation
         uint256 k;
         bool isRetry;
         Tally.Bounds bounds;
@@ -231,6 +232,7 @@ contract RoundManager is RoundState {
         s.isRetry = isRetry;
         s.seed = r.seed;
         s.n = r.reveals;
+        s.half = RingShuffle.halfOf(s.n);
         s.k = _verifiersOf(s.n);
         s.bounds.tau = r.tau;
         s.bounds.deltaMin = int256(uint256(r.deltaMin));
@@ -282,14 +284,15 @@ contract RoundManager is RoundState {
         returns (uint256[] memory fields)
     {
         mapping(uint256 index => ScoreSlot) storage scores = _wordsOf(round, s.isRetry);
-        (bytes32 seed, uint256 n, uint256 k) = (s.seed, s.n, s.k);
+        (bytes32 seed, uint256 n, uint256 half, uint256 k) = (s.seed, s.n, s.half, s.k);
         fields = new uint256[](k);
         // Unchecked: j ends at k ≤ 7, a retry has n > 2k, and a position steps back from 0 to n − 1.
         unchecked {
             if (s.isRetry) position = (position + n - k) % n;
             for (uint256 j = 0; j < k; ++j) {
+                // Below n, as the walk needs.
                 position = (position == 0 ? n : position) - 1;
-                ScoreSlot slot = scores[RingShuffle.inverse(seed, n, position)];
+                ScoreSlot slot = scores[RingShuffle.inverse(seed, n, half, position)];
                 if (slot.entryOf() == Entry.Revealed) fields[j] = ScoreWord.field(slot.contentOf(), j);
             }
         }
@@ -313,13 +316,14 @@ contract RoundManager is RoundState {
     function proposeAggregate(uint256 round, bytes32 secret, bytes32 modelHash, bytes32 cid) external override {
         Round storage r = _open(round, Phase.Attest);
         (bytes32 seed, uint256 n) = _ring(round);
+        uint256 half = RingShuffle.halfOf(n);
         uint256 attesters = _attestersOf(n);
         uint32 correct = 0;
         uint8 votes = 0;
         for (uint256 slot = 0; slot < attesters; ++slot) {
             bytes32 attestation = _attestations[round][slot];
             if (attestation == 0) continue;
-            address attester = _owners[round][RingShuffle.inverse(seed, n, slot)];
+            address attester = _owners[round][RingShuffle.inverse(seed, n, half, slot)];
             if (attestation == CommitHash.attestation(round, attester, secret, modelHash, cid)) {
                 correct |= _bit(slot);
                 ++votes;

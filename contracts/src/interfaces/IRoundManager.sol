@@ -130,6 +130,7 @@ interface IRoundManager {
 
     /// @notice All that a participant's pay depends on.
     struct Earnings {
+        Phase phase; // of the round: nothing is earned before Finalized
         address owner;
         UpdateStatus status; // verdict on its own update
         uint32 weight; // of its own update
@@ -392,6 +393,6 @@ interface IRoundManager {
         view
         returns (address attester, bytes32 attestation, bool isCorrect);
 
-    /// @notice All that the pay of ring member `index` depends on. Reverts before the seed is drawn.
+    /// @notice All that the pay of ring member `index` depends on; nothing but the phase before the seed is drawn.
     function earningsOf(uint256 round, uint256 index) external view returns (Earnings memory);
 }

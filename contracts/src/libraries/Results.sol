@@ -2,6 +2,8 @@
 pragma solidity 0.8.34;
 
 import {IRoundManager} from "../interfaces/IRoundManager.sol";
+import {ScoreWord} from "./ScoreWord.sol";
+import {Tally} from "./Tally.sol";
 
 /// @dev Verdict on one update: bits 0 … 5 status, bit 6 forfeited, bit 7 retried, bits 8 … 31 gain (two's complement; a gain has
 /// 20 bits).
@@ -22,19 +24,19 @@ library Results {
     uint256 private constant GAIN_SHIFT = 8;
 
     /// @notice The lane of `position`; all zero (Pending) where none was written.
-    function read(mapping(uint256 chunk => uint256 lanes) storage results, uint256 position)
+    function read(mapping(uint256 slot => uint256 lanes) storage results, uint256 position)
         internal
         view
         returns (Lane)
     {
-        return laneAt(results[chunkOf(position)], position);
+        return Lane.wrap((results[position / LANES] >> _shiftOf(position)) & LANE_MASK);
     }
 
     /// @notice Replaces the lane of `position`, and no other.
-    function write(mapping(uint256 chunk => uint256 lanes) storage results, uint256 position, Lane lane) internal {
+    function write(mapping(uint256 slot => uint256 lanes) storage results, uint256 position, Lane lane) internal {
         uint256 shift = _shiftOf(position);
-        uint256 lanes = results[chunkOf(position)];
-        results[chunkOf(position)] = (lanes & ~(LANE_MASK << shift)) | (Lane.unwrap(lane) << shift);
+        uint256 lanes = results[position / LANES];
+        results[position / LANES] = (lanes & ~(LANE_MASK << shift)) | (Lane.unwrap(lane) << shift);
     }
 
     /// @notice A lane that says this.
@@ -82,19 +84,46 @@ library Results {
         return Lane.unwrap(lane) & FORFEITED != 0;
     }
 
-    /// @notice The slot that holds `position`.
-    function chunkOf(uint256 position) internal pure returns (uint256) {
-        return position / LANES;
-    }
-
-    /// @notice Whether `position` is the first of its slot.
-    function isFirstOfChunk(uint256 position) internal pure returns (bool) {
-        return position % LANES == 0;
-    }
-
-    /// @notice The lane of `position`, out of the slot that holds it.
-    function laneAt(uint256 lanes, uint256 position) internal pure returns (Lane) {
-        return Lane.wrap((lanes >> _shiftOf(position)) & LANE_MASK);
+    /// @notice How many fields of a word equal the verdict, of updates that were (not) retried: field j is about position
+    /// `before` + 1 + j of a ring of `n`. The same as Tally.isCorrect over every field.
+    /// @dev Written out in one piece: it is most of what a claim computes, and calls of small functions cost half of it.
+    function countCorrect(
+        mapping(uint256 slot => uint256 lanes) storage results,
+        uint256 word,
+        uint256 before,
+        uint256 n,
+        uint256 k,
+        uint256 tau,
+        bool isRetry
+    ) internal view returns (uint256 correct) {
+        uint256 flag = isRetry ? RETRIED : 0;
+        uint256 position = before;
+        uint256 lanes = 0;
+        // Unchecked: it counts down from k ≤ 7, a position steps on from n − 1 to 0, and the smaller field is taken from the
+        // larger.
+        unchecked {
+            for (uint256 left = k; left > 0; --left) {
+                position = position + 1 == n ? 0 : position + 1;
+                // Neighbours share a slot: read the next one only where it begins, or the ring wraps.
+                if (left == k || position % LANES == 0) lanes = results[position / LANES] >> _shiftOf(position);
+                else lanes >>= LANE_BITS;
+                if (lanes & RETRIED == flag) {
+                    uint256 value = word & ScoreWord.FIELD_MASK;
+                    uint256 status = lanes & STATUS_MASK;
+                    if ((Tally.GAINS >> status) & 1 != 0) {
+                        // The gain has 24 bits, of which its field keeps 20.
+                        uint256 settled = ((lanes >> GAIN_SHIFT) + ScoreWord.OFFSET) & ScoreWord.FIELD_MASK;
+                        uint256 distance = value > settled ? value - settled : settled - value;
+                        if (distance <= tau && value >= ScoreWord.FIRST_GAIN) ++correct;
+                    } else if (value == ScoreWord.UNAVAILABLE) {
+                        if (status == uint8(IRoundManager.UpdateStatus.Unavailable)) ++correct;
+                    } else if (value == ScoreWord.MALFORMED) {
+                        if (status == uint8(IRoundManager.UpdateStatus.Malformed)) ++correct;
+                    }
+                }
+                word >>= ScoreWord.FIELD_BITS;
+            }
+        }
     }
 
     function _shiftOf(uint256 position) private pure returns (uint256) {

@@ -9,6 +9,9 @@ import {ScoreWord} from "./ScoreWord.sol";
 /// @dev Robust to a minority: of `voters` assigned, `need = ⌊voters/2⌋+1` must agree, counted over all of them and not over
 /// those who turned up. Mirror: `node/protocol` (vectors in `tests/vectors/tally.json`).
 library Tally {
+    /// @notice Statuses with a gain that the voters agreed on, a bit each: Accepted 1, Rejected 2, Harmful 6.
+    uint256 internal constant GAINS = (1 << 1) | (1 << 2) | (1 << 6);
+
     /// @notice Bounds of a verdict, all in ppm.
     struct Bounds {
         uint256 tau; // two gains agree when they differ by at most this
@@ -70,8 +73,7 @@ library Tally {
 
     /// @notice Whether a verdict of this status has a gain that the voters agreed on.
     function isGain(IRoundManager.UpdateStatus status) internal pure returns (bool) {
-        return status == IRoundManager.UpdateStatus.Accepted || status == IRoundManager.UpdateStatus.Rejected
-            || status == IRoundManager.UpdateStatus.Harmful;
+        return (GAINS >> uint8(status)) & 1 != 0;
     }
 
     /// @notice Whether one verifier's field says what the ring settled: such a field is paid.

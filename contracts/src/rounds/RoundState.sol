@@ -8,14 +8,13 @@ import {IRoundManager} from "../interfaces/IRoundManager.sol";
 import {Lane, Results} from "../libraries/Results.sol";
 import {RingShuffle} from "../libraries/RingShuffle.sol";
 import {ScoreSlot} from "../libraries/ScoreSlots.sol";
-import {ScoreWord} from "../libraries/ScoreWord.sol";
 import {Tally} from "../libraries/Tally.sol";
 import {RoundParams} from "./RoundParams.sol";
 
 /// @title RoundState
 /// @notice Storage of all rounds, and every view of it. One new slot per participant and step.
 abstract contract RoundState is RoundParams {
-    using Results for mapping(uint256 chunk => uint256 lanes);
+    using Results for mapping(uint256 slot => uint256 lanes);
 
     // --- storage ------------------------------------------------------------------------------------------------------
 
@@ -47,7 +46,7 @@ abstract contract RoundState is RoundParams {
     mapping(uint256 round => mapping(uint256 index => address owner)) internal _owners;
     mapping(uint256 round => mapping(uint256 index => ScoreSlot)) internal _scores;
     mapping(uint256 round => mapping(uint256 index => ScoreSlot)) internal _retryScores;
-    mapping(uint256 round => mapping(uint256 chunk => uint256 lanes)) internal _results;
+    mapping(uint256 round => mapping(uint256 slot => uint256 lanes)) internal _results;
     mapping(uint256 round => mapping(uint256 slot => bytes32 attestation)) internal _attestations;
 
     constructor(
@@ -172,58 +171,43 @@ abstract contract RoundState is RoundParams {
     /// @inheritdoc IRoundManager
     function earningsOf(uint256 round, uint256 index) external view override returns (Earnings memory earned) {
         Round storage r = _rounds[round];
-        (bytes32 seed, uint256 n) = _ring(round);
+        bytes32 seed = r.seed;
+        earned.phase = r.phase;
+        if (seed == 0) return earned;
+        uint256 n = r.reveals;
+        uint256 k = _verifiersOf(n);
         uint256 position = RingShuffle.forward(seed, n, index);
         Lane lane = _results[round].read(position);
-        uint256 k = _verifiersOf(n);
+        UpdateStatus status = lane.statusOf();
         uint256 attesters = _attestersOf(n);
         earned.owner = _owners[round][index];
-        earned.status = lane.statusOf();
+        earned.status = status;
         earned.weight = _weightOf(lane, r.gainCap);
         earned.sumWeight = r.sumWeight;
-        // n has 16 bits; k is at most 7, the attesters at most 31.
+        // n has 16 bits; k is at most 7, the attesters at most 31, the correct fields of both words at most 14.
         earned.participants = uint16(n);
         earned.verifiers = uint8(k);
-        earned.correct = _correctFields(_scores[round][index], round, position, false);
+        earned.correct = uint8(_correctFields(_scores[round][index], round, position, n, k, false));
         // The second word counts for retried updates, of which most rounds have none.
         if (r.retryReveals != 0) {
-            earned.correct += _correctFields(_retryScores[round][index], round, (position + k) % n, true);
+            ScoreSlot second = _retryScores[round][index];
+            earned.correct += uint8(_correctFields(second, round, (position + k) % n, n, k, true));
         }
         earned.attesters = uint8(attesters);
         earned.isCorrectAttester = position < attesters && r.correctSlots & _bit(position) != 0;
         earned.isSealed = r.seal == Seal.Revealed;
-        earned.isForfeited =
-            lane.isForfeited() || earned.status == UpdateStatus.Malformed || earned.status == UpdateStatus.Harmful;
+        earned.isForfeited = lane.isForfeited() || status == UpdateStatus.Malformed || status == UpdateStatus.Harmful;
     }
 
     // --- helpers ------------------------------------------------------------------------------------------------------
 
-    /// @dev Fields of a word that equal the result of an update that was (not) retried: field j is about `before` + 1 + j.
-    function _correctFields(ScoreSlot scores, uint256 round, uint256 before, bool retried)
+    function _correctFields(ScoreSlot scores, uint256 round, uint256 before, uint256 n, uint256 k, bool isRetry)
         private
         view
-        returns (uint8 correct)
+        returns (uint256)
     {
         if (scores.entryOf() != Entry.Revealed) return 0;
-        Round storage r = _rounds[round];
-        uint256 n = r.reveals;
-        uint256 k = _verifiersOf(n);
-        uint256 tau = r.tau;
-        mapping(uint256 chunk => uint256 lanes) storage results = _results[round];
-        uint256 word = scores.contentOf();
-        uint256 position = before;
-        uint256 lanes = 0;
-        // Unchecked: j ends at k ≤ 7, and a position steps on from n − 1 to 0.
-        unchecked {
-            for (uint256 j = 0; j < k; ++j) {
-                position = position + 1 == n ? 0 : position + 1;
-                // Neighbours share a slot: read the next one only where it begins, or the ring wraps.
-                if (j == 0 || Results.isFirstOfChunk(position)) lanes = results[Results.chunkOf(position)];
-                Lane lane = Results.laneAt(lanes, position);
-                if (lane.isRetried() != retried) continue;
-                if (Tally.isCorrect(ScoreWord.field(word, j), lane.statusOf(), lane.gainOf(), tau)) ++correct;
-            }
-        }
+        return _results[round].countCorrect(scores.contentOf(), before, n, k, _rounds[round].tau, isRetry);
     }
 
     function _weightOf(Lane lane, uint256 cap) internal pure returns (uint32) {

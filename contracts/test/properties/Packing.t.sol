@@ -10,9 +10,9 @@ import {TestBase} from "../utils/TestBase.sol";
 
 /// @notice Packed slots lose nothing, commitments bind everything, rewards never exceed their pools.
 contract PackingTest is TestBase {
-    using Results for mapping(uint256 chunk => uint256 lanes);
+    using Results for mapping(uint256 slot => uint256 lanes);
 
-    mapping(uint256 chunk => uint256 lanes) private _results;
+    mapping(uint256 slot => uint256 lanes) private _results;
 
     function testFuzz_resultsKeepToTheirLanes(uint256 seed) public {
         uint256 size = 40;
