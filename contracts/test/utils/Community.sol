@@ -68,7 +68,7 @@ abstract contract Community is TestBase {
         return IGuidelineRegistry.Scoring({tau: 300, deltaMin: 100, harmMin: 1000, gainCap: uint24(GAIN_CAP)});
     }
 
-    function _courtDefaults() internal pure returns (IRoundCourt.Params memory) {
+    function _courtDefaults() internal pure virtual returns (IRoundCourt.Params memory) {
         return IRoundCourt.Params({
             bond: DISPUTE_BOND,
             jurySize: 21,
@@ -256,6 +256,36 @@ abstract contract Community is TestBase {
         rounds.revealScores(round, uint16(index), word, _scoreSalt(round, index));
     }
 
+    function _retrySalt(uint256 round, uint256 index) internal pure returns (bytes32) {
+        return keccak256(abi.encode("retry", round, index));
+    }
+
+    function _commitRetry(uint256 round, uint256 index, uint256 word) internal {
+        address verifier = rounds.ownerOf(round, index);
+        bytes32 commitment =
+            CommitHash.scores(block.chainid, address(rounds), round, verifier, word, _retrySalt(round, index));
+        vm.prank(verifier);
+        rounds.commitScores(round, uint16(index), commitment);
+    }
+
+    function _revealRetry(uint256 round, uint256 index, uint256 word) internal {
+        vm.prank(rounds.ownerOf(round, index));
+        rounds.revealScores(round, uint16(index), word, _retrySalt(round, index));
+    }
+
+    /// From RetryCommit to RetrySettle, everybody taking part.
+    function _toRetrySettle(uint256 round) internal {
+        uint256 n = rounds.roundOf(round).reveals;
+        for (uint256 index = 0; index < n; ++index) {
+            _commitRetry(round, index, _retryWord(round, index));
+        }
+        rounds.advance(round);
+        for (uint256 index = 0; index < n; ++index) {
+            _revealRetry(round, index, _retryWord(round, index));
+        }
+        rounds.advance(round);
+    }
+
     function _settle(uint256 round, uint256 index) internal {
         uint16[] memory indices = new uint16[](1);
         indices[0] = uint16(index);
@@ -417,11 +447,22 @@ abstract contract Community is TestBase {
         round = _toSettle(n);
         _settleAll(round, n);
         rounds.advance(round);
+        if (_phaseOf(round) == IRoundManager.Phase.RetryCommit) {
+            _toRetrySettle(round);
+            _settleAll(round, n);
+            rounds.advance(round);
+        }
     }
 
     function _toChallenge(uint256 n) internal returns (uint256 round) {
         round = _toAttest(n);
-        for (uint256 slot = 0; slot < _attesters(n); ++slot) {
+        _toProposal(round);
+    }
+
+    /// From Attest to Challenge, every attester agreeing.
+    function _toProposal(uint256 round) internal {
+        uint256 attesters = _attesters(rounds.roundOf(round).reveals);
+        for (uint256 slot = 0; slot < attesters; ++slot) {
             _attest(round, slot);
         }
         _propose(round);
@@ -430,6 +471,10 @@ abstract contract Community is TestBase {
     function _toFinalized(uint256 n) internal returns (uint256 round) {
         round = _toChallenge(n);
         _expire(round);
+    }
+
+    function _phaseOf(uint256 round) internal view returns (IRoundManager.Phase phase) {
+        (phase,) = rounds.phaseOf(round);
     }
 
     // --- assertions ---------------------------------------------------------------------------------------------------
