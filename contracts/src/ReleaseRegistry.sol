@@ -50,7 +50,7 @@ contract ReleaseRegistry is IReleaseRegistry {
     // --- deployment ---------------------------------------------------------------------------------------------------
 
     /// @param roundManager_ RoundManager, deployed already.
-    /// @param distributor_ RewardDistributor of the same rounds; its treasury is the timelock.
+    /// @param distributor_ RewardDistributor of the same rounds.
     /// @param guardian_ Guardian, deployed already.
     /// @param timelock_ TimelockController.
     /// @param maxRegression_ How far a score may fall below the parent's, ppm, at most MOST_REGRESSION.
@@ -62,7 +62,7 @@ contract ReleaseRegistry is IReleaseRegistry {
         uint256 maxRegression_
     ) {
         _requireWired(address(distributor_.roundManager()), address(roundManager_));
-        _requireWired(distributor_.treasury(), timelock_);
+        _requireWired(roundManager_.registry().timelock(), timelock_);
         if (maxRegression_ > MOST_REGRESSION) {
             revert ParameterOutOfBounds("maxRegression", maxRegression_, 0, MOST_REGRESSION);
         }

@@ -84,11 +84,12 @@ contract RewardDistributor is IRewardDistributor {
 
     /// @inheritdoc IRewardDistributor
     function claim(uint256 round, uint16 index) external override returns (uint256 amount) {
-        uint256 e = _finalizedEmission(round);
+        uint256 e = emission(round);
+        IRoundManager.Earnings memory earned = roundManager.earningsOf(round, index);
+        if (earned.phase != IRoundManager.Phase.Finalized) revert NotFinalized(round, earned.phase);
         Page memory page = _pages[round][index / PAGE_SIZE];
         uint128 bit = _bit(index);
         if (page.claimed & bit != 0) revert AlreadyClaimed(round, index);
-        IRoundManager.Earnings memory earned = roundManager.earningsOf(round, index);
         (uint256 trainerReward, uint256 verifierReward, uint256 attesterReward) = _rewardsDown(e, earned);
         amount = trainerReward + verifierReward + attesterReward;
         // A round mints at most its emission, far below 128 bits.
@@ -102,7 +103,11 @@ contract RewardDistributor is IRewardDistributor {
 
     /// @inheritdoc IRewardDistributor
     function claimTreasury(uint256 round) external override returns (uint256 amount) {
-        amount = RewardMath.treasuryDown(_finalizedEmission(round));
+        amount = RewardMath.treasuryDown(emission(round));
+        // A round that ended has no deadline left to look at.
+        // slither-disable-next-line unused-return
+        (IRoundManager.Phase phase,) = roundManager.phaseOf(round);
+        if (phase != IRoundManager.Phase.Finalized) revert NotFinalized(round, phase);
         if (_treasuryClaimed.get(round)) revert TreasuryAlreadyClaimed(round);
         _treasuryClaimed.set(round);
         emit TreasuryClaimed(round, treasury, amount);
@@ -162,23 +167,13 @@ contract RewardDistributor is IRewardDistributor {
 
     // --- helpers ------------------------------------------------------------------------------------------------------
 
-    function _finalizedEmission(uint256 round) private view returns (uint256 e) {
-        e = emission(round);
-        // A round that ended has no deadline left to look at.
-        // slither-disable-next-line unused-return
-        (IRoundManager.Phase phase,) = roundManager.phaseOf(round);
-        if (phase != IRoundManager.Phase.Finalized) revert NotFinalized(round, phase);
-    }
-
-    /// @dev All zero for an owner whose own update was Malformed or Harmful.
+    /// @dev All zero for an owner whose own update was Malformed, Harmful or a copy.
     function _rewardsDown(uint256 e, IRoundManager.Earnings memory earned)
         private
         view
         returns (uint256 trainerReward, uint256 verifierReward, uint256 attesterReward)
     {
-        if (
-            earned.status == IRoundManager.UpdateStatus.Malformed || earned.status == IRoundManager.UpdateStatus.Harmful
-        ) return (0, 0, 0);
+        if (earned.isForfeited) return (0, 0, 0);
         trainerReward = RewardMath.trainerDown(e, earned.isSealed, earned.weight, earned.sumWeight, wTarget);
         verifierReward = RewardMath.verifierDown(e, earned.participants, earned.verifiers, earned.correct);
         if (earned.isCorrectAttester) attesterReward = RewardMath.attesterDown(e, earned.attesters);

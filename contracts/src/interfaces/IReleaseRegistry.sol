@@ -148,7 +148,8 @@ interface IReleaseRegistry {
 
     /// @notice Thrown at deployment when the allowed regression lies outside its bounds.
     error ParameterOutOfBounds(bytes32 name, uint256 value, uint256 least, uint256 most);
-    /// @notice Thrown at deployment when the distributor pays another RoundManager's rounds or another treasury.
+    /// @notice Thrown at deployment when the distributor pays another RoundManager's rounds, or the members' registry obeys
+    /// another timelock.
     error WiredElsewhere(address actual, address expected);
 
     // --- acts ---------------------------------------------------------------------------------------------------------

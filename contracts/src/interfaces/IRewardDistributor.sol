@@ -42,7 +42,7 @@ interface IRewardDistributor {
 
     /// @notice Mints everything that the owner of `index` earned in `round`: as trainer, verifier and attester.
     /// @dev Effects: marks (round, index), credits the owner, mints to it. Requirements: the round is Finalized; not yet
-    /// claimed. An owner whose own update was Malformed or Harmful forfeits all of it; its claim pays 0.
+    /// claimed. An owner whose own update was Malformed, Harmful or a proven copy forfeits all of it; its claim pays 0.
     /// @return amount What was minted.
     function claim(uint256 round, uint16 index) external returns (uint256 amount);
 

@@ -2,7 +2,7 @@
 pragma solidity 0.8.34;
 
 import {IRoundManager} from "../../src/interfaces/IRoundManager.sol";
-import {Results} from "../../src/libraries/Results.sol";
+import {Lane, Results} from "../../src/libraries/Results.sol";
 import {ScoreSlot, ScoreSlots} from "../../src/libraries/ScoreSlots.sol";
 import {SCORE_FIELDS, ScoreWord} from "../../src/libraries/ScoreWord.sol";
 import {Tally} from "../../src/libraries/Tally.sol";
@@ -44,25 +44,33 @@ contract PackingChecks {
     }
 
     /// A result comes back, and its neighbour keeps its own.
-    function check_resultsAreLossless(uint8 position, uint8 other, uint8 first, uint8 second, int256 a, int256 b)
-        external
-    {
+    function check_resultsAreLossless(
+        uint8 position,
+        uint8 other,
+        uint8 first,
+        uint8 second,
+        int256 a,
+        int256 b,
+        bool isRetried
+    ) external {
         if (position == other || position >= 32 || other >= 32) return;
         if (first == 0 || first > 6 || second == 0 || second > 6) return;
         if (a < -(1 << 19) || a >= 1 << 19 || b < -(1 << 19) || b >= 1 << 19) return;
-        _results.write(position, IRoundManager.UpdateStatus(first), a);
-        _results.write(other, IRoundManager.UpdateStatus(second), b);
-        (IRoundManager.UpdateStatus status, int256 gain) = _results.read(position);
-        assert(uint8(status) == first && gain == a);
-        (status, gain) = _results.read(other);
-        assert(uint8(status) == second && gain == b);
+        _results.write(position, Results.pack(IRoundManager.UpdateStatus(first), a, isRetried));
+        _results.write(other, Results.pack(IRoundManager.UpdateStatus(second), b, !isRetried).forfeited());
+        Lane lane = _results.read(position);
+        assert(uint8(lane.statusOf()) == first && lane.gainOf() == a);
+        assert(lane.isRetried() == isRetried && !lane.isForfeited());
+        lane = _results.read(other);
+        assert(uint8(lane.statusOf()) == second && lane.gainOf() == b);
+        assert(lane.isRetried() == !isRetried && lane.isForfeited());
     }
 
     /// Three verifiers with gains: the verdict's gain is the middle one, whatever the order they come in.
     function check_medianOfThree(uint256 a, uint256 b, uint256 c) external pure {
         if (a < 16 || b < 16 || c < 16) return;
         if (a >> 20 != 0 || b >> 20 != 0 || c >> 20 != 0) return;
-        uint256[SCORE_FIELDS] memory fields;
+        uint256[] memory fields = new uint256[](3);
         (fields[0], fields[1], fields[2]) = (a, b, c);
         Tally.Verdict memory verdict = Tally.settle(fields, 3, Tally.Bounds(300, 100, 1000, 20_000));
         uint256 median = ScoreWord.fieldOf(verdict.gain);

@@ -280,24 +280,24 @@ contract Handler is Community {
 
     function _accuse(uint256 round, uint256 who, uint256 kind) private returns (bool) {
         address member = members[who % MEMBERS];
-        if (kind == 0) return _prove(abi.encodeCall(rounds.slashUnrevealedUpdate, (round, member)), member);
+        if (kind == 0) return _prove(abi.encodeCall(court.slashUnrevealedUpdate, (round, member)), member);
         IRoundManager.Round memory r = rounds.roundOf(round);
         if (r.seed == 0) return false;
         uint16 index = uint16(who % r.reveals);
         if (kind == 3) {
             address attester = _attester(round, index);
-            return _prove(abi.encodeCall(rounds.slashWrongAttestation, (round, uint8(index))), attester);
+            return _prove(abi.encodeCall(court.slashWrongAttestation, (round, uint8(index))), attester);
         }
         address verifier = rounds.ownerOf(round, index);
-        if (kind == 1) return _prove(abi.encodeCall(rounds.slashAbsentVerifier, (round, index)), verifier);
-        return _prove(abi.encodeCall(rounds.slashUnrevealedScores, (round, index)), verifier);
+        if (kind == 1) return _prove(abi.encodeCall(court.slashAbsentVerifier, (round, index, false)), verifier);
+        return _prove(abi.encodeCall(court.slashUnrevealedScores, (round, index, false)), verifier);
     }
 
     function _prove(bytes memory proof, address accused) private returns (bool ok) {
         uint256 stake = registry.stakeOf(accused);
         uint256 own = stake - registry.unvestedOf(accused);
         uint256 balance = token.balanceOf(address(this));
-        (ok,) = address(rounds).call(proof);
+        (ok,) = address(court).call(proof);
         uint256 loss = stake - registry.stakeOf(accused);
         uint256 bounty = token.balanceOf(address(this)) - balance;
         if (ok) ++proofs;

@@ -121,7 +121,7 @@ contract InvariantsTest is TestBase {
         uint256 accepted = 0;
         uint256 sumWeight = 0;
         for (uint256 index = 0; index < r.reveals; ++index) {
-            (IRoundManager.UpdateStatus status,, uint32 weight) = _rounds.resultOf(round, index);
+            (IRoundManager.UpdateStatus status,, uint32 weight,,) = _rounds.resultOf(round, index);
             if (status != IRoundManager.UpdateStatus.Pending) ++settled;
             if (status == IRoundManager.UpdateStatus.Accepted) ++accepted;
             sumWeight += weight;

@@ -42,7 +42,7 @@ contract OwnershipHandler is Ownership {
     mapping(uint256 release => mapping(uint256 currency => uint256)) public paid;
     uint256[2] public donated;
 
-    GuidelineRegistry public guidelines;
+    GuidelineRegistry public guideline;
     uint256 public epochs = 1;
 
     constructor() {
@@ -55,7 +55,7 @@ contract OwnershipHandler is Ownership {
         for (uint256 kind = 0; kind < 4; ++kind) {
             founding[kind] = IGuidelineRegistry.Document("hash", "cid");
         }
-        guidelines = new GuidelineRegistry(
+        guideline = new GuidelineRegistry(
             timelock, founding, GUIDELINE, "cid", IGuidelineRegistry.Scoring(300, 100, 1000, 20_000)
         );
     }
@@ -313,7 +313,7 @@ contract OwnershipHandler is Ownership {
         bool isWithin = tau < 1 << 19 && deltaMin != 0 && harmMin != 0 && harmMin < 1 << 19 && gainCap >= deltaMin
             && gainCap < 1 << 19;
         vm.prank(timelock);
-        try guidelines.setScoring(IGuidelineRegistry.Scoring(tau, deltaMin, harmMin, gainCap)) {
+        try guideline.setScoring(IGuidelineRegistry.Scoring(tau, deltaMin, harmMin, gainCap)) {
             require(isWithin, "I17: beyond the bounds");
             ++epochs;
             ++count["scorings"];
@@ -324,9 +324,9 @@ contract OwnershipHandler is Ownership {
     }
 
     function amend(uint256 kind, bytes32 contentHash) external {
-        (uint32 epoch,,) = guidelines.current();
+        (uint32 epoch,,) = guideline.current();
         vm.prank(timelock);
-        guidelines.amend(
+        guideline.amend(
             IGuidelineRegistry.Kind(kind % 4),
             keccak256(abi.encode(contentHash, epoch)),
             "cid",

@@ -111,7 +111,7 @@ contract OwnershipInvariantsTest is TestBase {
     }
 
     function _I17_scoringIsWithinConstants() private view {
-        GuidelineRegistry guidelines = _handler.guidelines();
+        GuidelineRegistry guidelines = _handler.guideline();
         (uint32 current,,) = guidelines.current();
         assertEq(current, _handler.epochs(), "every act made one epoch");
         for (uint256 epoch = 1; epoch <= current; ++epoch) {
