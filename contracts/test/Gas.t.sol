@@ -36,7 +36,7 @@ contract GasTest is Community {
         distributor.claimTreasury(round);
         _under("claimTreasury", 100_000);
         registry.vest(round, 0);
-        _under("vest: first of a round", 70_000);
+        _under("vest: first of a round", 72_000);
         registry.vest(round, 1);
         _under("vest", 70_000);
 

@@ -28,7 +28,7 @@ contract GasOwnershipTest is Ownership {
         uint256 round = _toFinalized(SIZE);
         _claimAll(round);
         releases.rollCredits(round);
-        _under("rollCredits: first, 1 round of 32", 100_000);
+        _under("rollCredits: first, 1 round of 32", 105_000);
         IReleaseRegistry.Score[] memory scores = _scores(500_000, 500_000);
         bytes32 scoresHash = releases.hashOf(round, scores);
         uint256 attesting = 0;
@@ -112,7 +112,8 @@ contract GasOwnershipTest is Ownership {
             vm.snapshotValue(string.concat(names[i], ": ring of 32"), middle[i]);
             vm.snapshotValue(string.concat(names[i], ": ring of 128"), large[i]);
             // A vote walks the permutation once: a few passes of some 700 gas, of which seven or thirty make the mean.
-            uint256 within = i == 0 ? 0.06e18 : 0.02e18;
+            // Publishing counts the bits of up to 31 attesters.
+            uint256 within = i == 0 ? 0.06e18 : i == 2 ? 0.03e18 : 0.02e18;
             assertApproxEqRel(middle[i], small[i], within, string.concat(names[i], ": 32 against 8"));
             assertApproxEqRel(large[i], small[i], within, string.concat(names[i], ": 128 against 8"));
         }
@@ -155,7 +156,7 @@ contract GasOwnershipTest is Ownership {
         for (uint256 round = last; round > 0; --round) {
             distributor.claim(round, 0); // in reverse: eight are late
             if (round == last - 1) _under("distributor claim: first late", 140_000);
-            if (round == 1) _under("distributor claim: later late", 120_000);
+            if (round == 1) _under("distributor claim: later late", 125_000);
         }
         for (uint256 round = 1; round <= last; ++round) {
             _claimAll(round);

@@ -408,7 +408,7 @@ contract DeploymentTest is Community {
         assertEq(token.registry(), address(registry), "token -> registry");
         assertEq(address(registry.token()), address(token), "registry -> token");
         assertEq(registry.roundManager(), address(rounds), "registry -> rounds");
-        assertEq(registry.court(), address(rounds), "registry -> court");
+        assertEq(registry.court(), address(court), "registry -> court");
         assertEq(registry.timelock(), timelock, "registry -> timelock");
         assertEq(address(registry.guardian()), address(guardian), "registry -> guardian");
         assertEq(address(rounds.registry()), address(registry), "rounds -> registry");
