@@ -122,6 +122,36 @@ def agrees(field: int, result: Tally, tau: int) -> bool:
     return abs(decode_gain(field) - result.gain) <= tau
 
 
+def is_same(verdict: Tally, settled: Verdict, gain: int, tau: int) -> bool:
+    """Whether a jury's verdict leaves what was settled as it is: same status, gains within tau.
+
+    A majority for Unavailable shows nothing, since availability is a statement about a time that has passed.
+    """
+    if verdict.verdict is Verdict.UNAVAILABLE:
+        return True
+    return verdict.verdict is settled and abs(verdict.gain - gain) <= tau
+
+
+class Contradiction(IntEnum):
+    """How far a verifier's field lies from what a jury found."""
+
+    NONE = 0
+    WRONG = 1
+    LIE = 2
+
+
+def contradiction(field: int, verdict: Tally, params: TallyParams) -> Contradiction:
+    """LIE where one accepts what the other finds Harmful or Malformed; a field that says nothing, or Unavailable, is no fault."""
+    if field in (NOT_SCORED, UNAVAILABLE) or MALFORMED < field < FIRST_NUMERIC or agrees(field, verdict, params.tau):
+        return Contradiction.NONE
+    says = tally([field], params).verdict
+    bad = (Verdict.HARMFUL, Verdict.MALFORMED)
+    is_lie = (says is Verdict.ACCEPTED and verdict.verdict in bad) or (
+        says in bad and verdict.verdict is Verdict.ACCEPTED
+    )
+    return Contradiction.LIE if is_lie else Contradiction.WRONG
+
+
 def novelty_ppm(cosines: Sequence[Sequence[int]], to_last: Sequence[int], order: Sequence[int]) -> list[int]:
     """Novelty of each update in ppm: how little it repeats what was committed before it.
 

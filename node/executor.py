@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import assert_never
@@ -46,6 +46,7 @@ from node.roles.actions import (
     Apply,
     ComputeAggregate,
     FetchUpdate,
+    Judge,
     PrepareSlice,
     ReviewApplication,
     ScoreUpdates,
@@ -55,7 +56,7 @@ from node.roles.actions import (
     TrainUpdate,
 )
 from node.roles.membership import MAX_REQUEST_BYTES, REQUEST_VERSION, check_request, encode_request
-from node.roles.verifier import assigned_to, build_word
+from node.roles.verifier import assigned_to, build_word, field_of
 from node.roles.view import AggregateFact, Facts, Fetched, Opening
 from node.store import NodeStore, sha256
 
@@ -162,7 +163,9 @@ class Executor:
             case FetchUpdate():
                 await self._fetch(state, action)
             case ScoreUpdates():
-                await self._score(state, state.rounds[action.round])
+                await self._score(state, state.rounds[action.round], retry=action.retry)
+            case Judge():
+                await self._judge(state, state.disputes[action.dispute])
             case ComputeAggregate():
                 await self._aggregate(state.rounds[action.round])
             case _:
@@ -334,15 +337,26 @@ class Executor:
     def _fetched_bytes(self, number: int, index: int) -> bytes:
         return self.store.load(number, f"updates/{index}.safetensors")
 
-    async def _score(self, state: State, found: Round) -> None:
-        assert self.ports.trainer is not None, "a node without a trainer port must not have the verifier role"
+    async def _score(self, state: State, found: Round, *, retry: bool) -> None:
         mine = found.reveal_of(self.ports.signer.address)
         assert mine is not None, "only the owner of a revealed update verifies"
-        facts = self.facts_of(found.number)
-        assigned = assigned_to(found, mine.index, self.max_verifiers)
-        valid = [index for index, (outcome, _) in sorted(facts.fetched.items()) if outcome is Fetched.VALID]
+        assigned = assigned_to(found, mine.index, self.max_verifiers, retry=retry)
+        wanted = [index for index in assigned if not retry or index in found.left_unscored]
+        word = build_word(assigned, await self.measure(state, found, wanted))
+        if retry:
+            salt = self._salt(found.number, "retry")
+            self._learn(found.number, replace(self.facts_of(found.number), retry_word=(word, salt)))
+        else:
+            salt = self._salt(found.number, "scores")
+            self._learn(found.number, replace(self.facts_of(found.number), word=(word, salt)))
+
+    async def measure(self, state: State, found: Round, wanted: Sequence[int]) -> Mapping[int, int]:
+        """What an honest verifier writes about these updates: field by index."""
+        assert self.ports.trainer is not None, "a node without a trainer port must not score"
+        fetched = self.facts_of(found.number).fetched
+        valid = [index for index, (outcome, _) in sorted(fetched.items()) if outcome is Fetched.VALID]
         last = await self.last_aggregate(state, found)
-        measured = [index for index in assigned if index in valid]
+        measured = [index for index in wanted if index in valid]
         schema = await self._schema(found)
         job = ScoreJob(
             round=found.number,
@@ -355,9 +369,7 @@ class Executor:
         )
         raw = dict(zip(measured, await self.ports.trainer.score(job), strict=True))
         novelty = await asyncio.to_thread(self._novelty, found, valid, last, schema)
-        word = build_word(assigned, facts.fetched, raw, novelty)
-        salt = self._salt(found.number, "scores")
-        self._learn(found.number, replace(self.facts_of(found.number), word=(word, salt)))
+        return {index: field_of(index, fetched, raw.get(index, 0), novelty.get(index, 0)) for index in wanted}
 
     def _novelty(self, found: Round, valid: list[int], last: Tensors | None, schema: Schema) -> Mapping[int, int]:
         # Imported here: the integer kernels compile on first use, and a steward never needs them.
@@ -371,6 +383,19 @@ class Executor:
             cosines, to_last or [0] * len(updates), [found.reveals[index].sequence for index in valid]
         )
         return dict(zip(valid, novelty, strict=True))
+
+    # --- juror ---
+
+    async def _judge(self, state: State, dispute: Dispute) -> None:
+        found = state.rounds[dispute.round]
+        facts = self.facts_of(found.number)
+        if dispute.index is None:
+            ballot = aggregate_ballot(found, facts.aggregate)
+        else:
+            ballot = (await self.measure(state, found, [dispute.index]))[dispute.index]
+        salt = self._salt(found.number, f"ballot/{dispute.number}")
+        facts = self.facts_of(found.number)
+        self._learn(found.number, replace(facts, ballots={**facts.ballots, dispute.number: (ballot, salt)}))
 
     # --- attester ---
 

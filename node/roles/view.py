@@ -49,6 +49,8 @@ class Facts:
         benchmark_stored: its bytes are published.
         fetched: what came of each revealed update, by index, with the reason where it was refused.
         word: our score word, and its salt.
+        retry_word: our word for the retry panel, and its salt.
+        ballots: our ballot in each dispute of this round, and its salt.
         aggregate: the checkpoint we computed.
     """
 
@@ -58,6 +60,8 @@ class Facts:
     benchmark_stored: bool = False
     fetched: Mapping[int, tuple[Fetched, str]] = field(default_factory=dict)
     word: tuple[int, bytes] | None = None
+    retry_word: tuple[int, bytes] | None = None
+    ballots: Mapping[int, tuple[int, bytes]] = field(default_factory=dict)
     aggregate: AggregateFact | None = None
 
 
@@ -74,6 +78,7 @@ class View:
         params: constants of the deployment.
         chain_id: of the chain.
         round_manager: address of the contract that commitments are bound to.
+        court: address of the contract that ballots are bound to.
         seats: committee seats in order.
         stagger: seconds between the ranks of those who may do a thing that only one needs to do.
     """
@@ -86,6 +91,7 @@ class View:
     params: RoundParams
     chain_id: int
     round_manager: Address
+    court: Address
     seats: tuple[Address, ...]
     stagger: int
 

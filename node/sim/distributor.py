@@ -11,10 +11,10 @@ from incentives.rewards import (
     verifier_reward,
 )
 from node.protocol.errors import TransactionReverted
-from node.protocol.types import Address, Phase, UpdateStatus
+from node.protocol.types import Address, Phase
 from node.sim.abi import ZERO_ADDRESS, Contract, Transaction, external, view
+from node.sim.round_hooks import RoundManager
 from node.sim.round_storage import Earnings
-from node.sim.rounds import RoundManager
 from node.sim.token import ContributionToken
 
 
@@ -145,8 +145,8 @@ class RewardDistributor(Contract):
         return max((total for number, total in trace if number <= round_number), default=0)
 
     def _rewards(self, round_number: int, earned: Earnings) -> tuple[int, int, int]:
-        """(trainer, verifier, attester) rewards; all 0 for an owner whose own update was malformed or harmful."""
-        if earned.status in (UpdateStatus.MALFORMED, UpdateStatus.HARMFUL):
+        """(trainer, verifier, attester) rewards; all 0 for an owner whose own update was malformed, harmful or a copy."""
+        if earned.is_forfeited:
             return 0, 0, 0
         emitted = self.emission(round_number)
         trainer = trainer_reward(

@@ -1,4 +1,4 @@
-"""The four contracts of the reference model, deployed together, and the one way to call them: all or nothing, with logs."""
+"""The contracts of the reference model, deployed together, and the one way to call them: all or nothing, with logs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from eth_utils.address import to_checksum_address
 from incentives.rewards import CWT, EmissionParams
 from node.protocol.errors import LocalProtocolError
 from node.protocol.hashing import keccak256
-from node.protocol.types import Address, Call, RoundParams
+from node.protocol.types import Address, Call, CourtParams, RoundParams, Scoring
 from node.sim.abi import Contract, Log, PreflightPassed, Transaction
+from node.sim.court import RoundCourt
 from node.sim.distributor import RewardDistributor
+from node.sim.epochs import FixedEpoch
 from node.sim.registry import MemberRegistry
+from node.sim.round_hooks import RoundManager
 from node.sim.round_storage import Model
-from node.sim.rounds import RoundManager
 from node.sim.token import ContributionToken
 
 CAP = 10_000_000 * CWT
@@ -37,16 +39,26 @@ QUICK_ROUNDS = RoundParams(
     settle_duration=60,
     attest_duration=60,
     challenge_duration=20,
+    dispute_duration=200,
     seed_delay_blocks=2,
     min_participants=3,
     max_verifiers=7,
     max_attesters=31,
-    tau=300,
-    delta_min=100,
-    harm_min=1_000,
-    gain_cap=20_000,
 )
 """Constants that fit minutes of virtual time."""
+
+QUICK_COURT = CourtParams(
+    bond=10 * CWT,
+    jury_size=9,
+    max_disputes=4,
+    seed_delay_blocks=2,
+    draw_duration=40,
+    commit_duration=60,
+    reveal_duration=60,
+    resolve_duration=40,
+)
+
+QUICK_SCORING = Scoring(tau=300, delta_min=100, harm_min=1_000, gain_cap=20_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,8 @@ class Deployment:
     Attributes:
         seats: committee seats in order; round r's steward is seat r mod seats.
         params: constants of the rounds.
+        scoring: how verdicts are reached under the founding guideline.
+        court: constants of the disputes.
         threshold: approvals that admit a member.
         min_bond: least stake, in 10⁻¹⁸ CWT.
         grant: minted into a newcomer's stake.
@@ -70,6 +84,8 @@ class Deployment:
 
     seats: tuple[Address, ...]
     params: RoundParams = QUICK_ROUNDS
+    scoring: Scoring = QUICK_SCORING
+    court: CourtParams = QUICK_COURT
     threshold: int = 1
     min_bond: int = 50 * CWT
     grant: int = 100 * CWT
@@ -93,7 +109,14 @@ class Ledger:
     def __init__(self, deployment: Deployment, block_hash: BlockHash) -> None:
         self.deployment = deployment
         self._block_hash = block_hash
-        names = ("ContributionToken", "MemberRegistry", "RoundManager", "RewardDistributor")
+        names = (
+            "ContributionToken",
+            "MemberRegistry",
+            "GuidelineRegistry",
+            "RoundManager",
+            "RoundCourt",
+            "RewardDistributor",
+        )
         at = {name: address_of(f"{deployment.chain_id}:{name}") for name in names}
         self.token = ContributionToken(
             at["ContributionToken"],
@@ -105,20 +128,32 @@ class Ledger:
             at["MemberRegistry"],
             self.token,
             round_manager=at["RoundManager"],
+            court=at["RoundCourt"],
             seats=deployment.seats,
             threshold=deployment.threshold,
             min_bond=deployment.min_bond,
             grant=deployment.grant,
             exit_delay=deployment.exit_delay,
         )
+        self.guidelines = FixedEpoch(at["GuidelineRegistry"], deployment.guideline_hash, deployment.scoring)
         self.rounds = RoundManager(
             at["RoundManager"],
             self.registry,
+            guidelines=self.guidelines,
+            court=at["RoundCourt"],
             chain_id=deployment.chain_id,
             params=deployment.params,
-            guideline_hash=deployment.guideline_hash,
             genesis=deployment.genesis,
             deployed_at=deployment.deployed_at,
+        )
+        self.court = RoundCourt(
+            at["RoundCourt"],
+            self.token,
+            self.rounds,
+            self.registry,
+            chain_id=deployment.chain_id,
+            params=deployment.court,
+            round_params=deployment.params,
         )
         self.distributor = RewardDistributor(
             at["RewardDistributor"],
@@ -127,7 +162,7 @@ class Ledger:
             emission_params=deployment.emission,
             treasury=deployment.treasury,
         )
-        parts: Sequence[Contract] = (self.token, self.registry, self.rounds, self.distributor)
+        parts: Sequence[Contract] = (self.token, self.registry, self.rounds, self.court, self.distributor)
         self._contracts = {contract.NAME: contract for contract in parts}
 
     @property

@@ -66,6 +66,7 @@ class MemberRegistry(Contract):
         token: ContributionToken,
         *,
         round_manager: Address,
+        court: Address,
         seats: tuple[Address, ...],
         threshold: int,
         min_bond: int,
@@ -75,6 +76,7 @@ class MemberRegistry(Contract):
         super().__init__(address)
         self._token = token
         self._round_manager = round_manager
+        self._court = court
         self._seats = seats
         self._threshold = threshold
         self._min_bond = min_bond
@@ -194,7 +196,7 @@ class MemberRegistry(Contract):
     ) -> int:
         """Take ``bps`` of a stake, rounded up; the RoundManager only."""
         sender = transaction.sender
-        transaction.require(sender == self._round_manager, "NotRoundManager", sender, self._round_manager)
+        transaction.require(sender == self._court, "NotCourt", sender, self._court)
         transaction.require(bps <= BPS, "PenaltyAboveWhole", bps, BPS)
         transaction.effects()
         return self.take(transaction, member, bps, fault, round_number, prover)
@@ -205,7 +207,7 @@ class MemberRegistry(Contract):
         """Effect of `slash`: the amount taken. Own bond goes first, so a grant is no cushion."""
         account = self.accounts.get(member, Account())
         amount = penalty_up(account.stake, bps)
-        burned, bounty = divide(amount, is_proven=prover != ZERO_ADDRESS)
+        burned, bounty = divide(amount, own=account.stake - account.grant, is_proven=prover != ZERO_ADDRESS)
         if amount:
             self._set_stake(transaction, account, account.stake - amount)
             account.grant = min(account.grant, account.stake)
@@ -225,6 +227,24 @@ class MemberRegistry(Contract):
         if bounty:
             self._token.move(transaction, self.address, prover, bounty)
         return amount
+
+    @external("address")
+    def ban(self, transaction: Transaction, account: Address) -> None:
+        """Shut an account out for ever; the court only."""
+        sender = transaction.sender
+        transaction.require(sender == self._court, "NotCourt", sender, self._court)
+        transaction.effects()
+        self.shut_out(transaction, account)
+
+    def shut_out(self, transaction: Transaction, account: Address) -> None:
+        """Effect of `ban`: what is left of the stake burns."""
+        found = self.accounts.get(account, Account())
+        if found.status is MemberStatus.BANNED:
+            return
+        self._eligible -= found.eligible_since > 0 and self._is_counted(found)
+        self.accounts[account] = Account(MemberStatus.BANNED)
+        transaction.emit(self.NAME, "Banned", account=account, burned=found.stake)
+        self._token.move(transaction, self.address, ZERO_ADDRESS, found.stake)
 
     @view("address", "uint256")
     def is_eligible(self, member: Address, opened_at: int) -> bool:
