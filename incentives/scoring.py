@@ -35,6 +35,9 @@ class Verdict(IntEnum):
     HARMFUL = 6
 
 
+_GAINS = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.HARMFUL)
+
+
 @dataclass(frozen=True, slots=True)
 class TallyParams:
     """Constants of one deployment, ppm: agreement tolerance, least gain to accept, least harm to slash, cap of a paid gain."""
@@ -122,14 +125,17 @@ def agrees(field: int, result: Tally, tau: int) -> bool:
     return abs(decode_gain(field) - result.gain) <= tau
 
 
-def is_same(verdict: Tally, settled: Verdict, gain: int, tau: int) -> bool:
-    """Whether a jury's verdict leaves what was settled as it is: same status, gains within tau.
+def is_upheld(verdict: Tally, settled: Tally, tau: int) -> bool:
+    """Whether a jury's verdict shows nothing against the settled one.
 
-    A majority for Unavailable shows nothing, since availability is a statement about a time that has passed.
+    Gains within tau are what two honest verifiers may find, whatever side of a bound they lie on; and a majority for Unavailable says
+    only that the jury did not have the bytes.
     """
     if verdict.verdict is Verdict.UNAVAILABLE:
         return True
-    return verdict.verdict is settled and abs(verdict.gain - gain) <= tau
+    if verdict.verdict in _GAINS:
+        return agrees(encode_gain(verdict.gain), settled, tau)
+    return verdict.verdict is settled.verdict
 
 
 class Contradiction(IntEnum):

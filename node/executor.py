@@ -33,13 +33,14 @@ from node.protocol.errors import (
     BlobError,
     BlobTooLarge,
     BlobUnavailable,
+    ChainError,
     LocalProtocolError,
     TrainingError,
 )
 from node.protocol.guideline import Guideline
 from node.protocol.hashing import keccak256
-from node.protocol.state import Application, Round, State
-from node.protocol.types import Address, Call, Cid
+from node.protocol.state import Application, Dispute, Reveal, Round, State
+from node.protocol.types import Address, Call, Cid, DisputeKind
 from node.roles.actions import (
     Action,
     Announce,
@@ -48,6 +49,7 @@ from node.roles.actions import (
     FetchUpdate,
     Judge,
     PrepareSlice,
+    ProveCopy,
     ReviewApplication,
     ScoreUpdates,
     StoreSlice,
@@ -55,6 +57,7 @@ from node.roles.actions import (
     Submit,
     TrainUpdate,
 )
+from node.roles.juror import aggregate_ballot
 from node.roles.membership import MAX_REQUEST_BYTES, REQUEST_VERSION, check_request, encode_request
 from node.roles.verifier import assigned_to, build_word, field_of
 from node.roles.view import AggregateFact, Facts, Fetched, Opening
@@ -98,6 +101,7 @@ class Executor:
         guideline: what the community agreed on.
         chain_id: chain that commitments are bound to.
         round_manager: contract that commitments are bound to.
+        court: contract that ballots are bound to.
         max_verifiers: k of the deployment.
         public_benchmark: JSONL used when a round has no sealed slice.
         seed: base of the local sampling seeds.
@@ -112,6 +116,7 @@ class Executor:
     guideline: Guideline
     chain_id: int
     round_manager: Address
+    court: Address
     max_verifiers: int
     public_benchmark: bytes
     seed: int = 0
@@ -164,8 +169,8 @@ class Executor:
                 await self._fetch(state, action)
             case ScoreUpdates():
                 await self._score(state, state.rounds[action.round], retry=action.retry)
-            case Judge():
-                await self._judge(state, state.disputes[action.dispute])
+            case ProveCopy() | Judge():
+                await self._go_to_court(action, state)
             case ComputeAggregate():
                 await self._aggregate(state.rounds[action.round])
             case _:
@@ -384,12 +389,35 @@ class Executor:
         )
         return dict(zip(valid, novelty, strict=True))
 
-    # --- juror ---
+    # --- court ---
+
+    async def _go_to_court(self, action: ProveCopy | Judge, state: State) -> None:
+        if isinstance(action, Judge):
+            await self._judge(state, state.disputes[action.dispute])
+        else:
+            await self._prove_copy(state.rounds[action.round], action.original, action.copy)
+
+    async def _prove_copy(self, found: Round, original: int, copy: int) -> None:
+        """Send both openings; the salts stand only in the calls that revealed the updates."""
+        openings = [await self._opening(found.reveals[index]) for index in (original, copy)]
+        first, second = found.reveals[original], found.reveals[copy]
+        arguments = (found.number, first.trainer, second.trainer, first.content_hash, *openings)
+        await self.ports.chain.send(Call("RoundCourt", "proveCopy", arguments))
+
+    async def _opening(self, reveal: Reveal) -> tuple[bytes, int, bytes]:
+        call = await self.ports.chain.call_of(reveal.transaction)
+        if call is None or call.function != "revealUpdate":
+            raise ChainError(
+                f"The transaction that revealed the update of {reveal.trainer} does not say its salt.",
+                why="It was sent through another contract.",
+                hint="Only the salt of its commitment proves the copy; ask its owner.",
+            )
+        return reveal.cid, reveal.samples, call.arguments[-1]
 
     async def _judge(self, state: State, dispute: Dispute) -> None:
         found = state.rounds[dispute.round]
         facts = self.facts_of(found.number)
-        if dispute.index is None:
+        if dispute.kind is DisputeKind.AGGREGATE:
             ballot = aggregate_ballot(found, facts.aggregate)
         else:
             ballot = (await self.measure(state, found, [dispute.index]))[dispute.index]
@@ -403,7 +431,7 @@ class Executor:
         parent = await self.model(found.parent_model_hash, found.parent_model_cid)
         updates = {
             bytes.fromhex(reveal.trainer[2:]): self._fetched_bytes(found.number, reveal.index)
-            for reveal in found.accepted
+            for reveal in found.aggregated
         }
         checkpoint = await asyncio.to_thread(combine, parent, updates, self.guideline)
         fact = AggregateFact(

@@ -14,7 +14,7 @@ from incentives.rewards import EmissionParams
 from node.adapters.abi import CONTRACTS
 from node.protocol.cid import compute_cid
 from node.protocol.errors import ConfigError
-from node.protocol.types import Address, Cid, RoundParams
+from node.protocol.types import Address, Cid, CourtParams, RoundParams, Scoring
 from node.records import from_plain, to_plain
 
 VERSION = 1
@@ -36,6 +36,8 @@ class NetworkParams:
     """All constants of one deployment."""
 
     rounds: RoundParams
+    scoring: Scoring
+    court: CourtParams
     registry: RegistryParams
     emission: EmissionParams
 

@@ -129,7 +129,10 @@ def audit_rules(manifest: Manifest) -> AuditRules:
     return AuditRules(
         chain_id=manifest.chain_id,
         round_manager=manifest.contracts["RoundManager"],
+        court=manifest.contracts["RoundCourt"],
         params=manifest.params.rounds,
+        court_params=manifest.params.court,
+        scoring=manifest.params.scoring,
         emission=manifest.params.emission,
         grant=manifest.params.registry.grant,
         genesis_model_hash=manifest.genesis.hash,

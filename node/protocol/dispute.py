@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from node.protocol.round import InconsistentHistory, with_entry
-from node.protocol.types import Address, ChainEvent, CourtParams, DisputeKind, Outcome, UpdateStatus
+from node.protocol.round import InconsistentHistory, Round, with_entry
+from node.protocol.sortition import JuryPlan, draw_jury, forward, inverse, panel_positions
+from node.protocol.types import Address, ChainEvent, CourtParams, DisputeKind, Outcome, RoundParams, UpdateStatus
 
 
 @dataclass(frozen=True, slots=True)
 class Dispute:
-    """Everything on chain about one dispute. Ballots by place; ``status``, ``gain`` and ``votes`` as the jury found them."""
+    """Everything on chain about one dispute: commitments and ballots by place, status, gain and votes as the jury found them."""
 
     number: int
     round: int
@@ -53,13 +54,35 @@ class Dispute:
         has_begun = now > self.commit_end or len(self.commits) == self.jurors
         return bool(self.key) and has_begun and now <= self.reveal_end(params)
 
+    def has_lapsed(self, now: int, params: CourtParams) -> bool:
+        """Whether nobody drew the jury, or resolved it, in time."""
+        return now > (self.until if self.key else self.draw_end(params))
+
     def can_resolve(self, now: int, params: CourtParams) -> bool:
         """Whether `resolve` would be heard at ``now``."""
         if self.is_over:
             return False
-        if now > self.until or (not self.key and now > self.draw_end(params)):
+        if self.has_lapsed(now, params):
             return True
         return bool(self.key) and (len(self.ballots) == self.jurors or now > self.reveal_end(params))
+
+    def jury(self, found: Round, params: RoundParams) -> Mapping[int, int]:
+        """Index of each juror by place, in the round ``found``; empty before the draw."""
+        if not self.key:
+            return {}
+        n = len(found.reveals)
+        involved, owner = self.parties(found, params)
+        plan = JuryPlan(involved if self.is_independent else owner, self.places, self.is_independent)
+        return {place: inverse(found.seed, n, position) for place, position in draw_jury(self.key, n, plan).items()}
+
+    def parties(self, found: Round, params: RoundParams) -> tuple[frozenset[int], frozenset[int]]:
+        """Ring positions of (all who took part in what is disputed, those whose own matter it is)."""
+        n = len(found.reveals)
+        if self.kind is DisputeKind.AGGREGATE:
+            return frozenset(range(min(n, params.max_attesters))), frozenset()
+        position, k = forward(found.seed, n, self.index), found.verifiers(params.max_verifiers)
+        owner = frozenset({position})
+        return owner | panel_positions(n, k, position, is_retried=self.is_retried), owner
 
 
 def opened(event: ChainEvent) -> Dispute:

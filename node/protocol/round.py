@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeVar
@@ -27,7 +27,10 @@ def with_entry(mapping: Mapping[K, V], key: K, value: V) -> Mapping[K, V]:
 
 @dataclass(frozen=True, slots=True)
 class Reveal:
-    """One revealed update. ``index`` is its place in the ring's numbering, ``sequence`` its place among the commits."""
+    """One revealed update. ``index`` is its place in the ring's numbering, ``sequence`` its place among the commits.
+
+    The salt stands in no event, only in the data of ``transaction``.
+    """
 
     index: int
     trainer: Address
@@ -35,6 +38,7 @@ class Reveal:
     content_hash: bytes
     cid: bytes
     samples: int
+    transaction: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +54,23 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The aggregate that reached a quorum."""
+    """The aggregate that reached a quorum, and the indices that were accepted then: a jury judges it by them."""
 
     proposer: Address
     secret: bytes
     model_hash: bytes
     cid: bytes
     votes: int
+    aggregated: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
     """Everything on chain about one round.
 
-    ``score_words`` hold the words of the first panel, ``retry_words`` those of the second, both by index. ``slashed`` names
-    who was slashed for which fault; ``punished`` the (fault, subject) that the court has punished, which it does once each (docs/protocol.md
-    lists the subjects). ``forfeited`` indices are copies and paid nothing. ``challenge_end`` is the Challenge's own end.
+    ``score_words`` hold the words of the first panel, ``retry_words`` those of the second, both by index. ``slashed`` names who was
+    slashed for which fault; ``punished`` the (fault, subject) that the court punished, which it does once each (docs/protocol.md lists
+    the subjects). ``forfeited`` indices are copies and paid nothing. ``challenge_end`` is the Challenge's own end.
     """
 
     number: int
@@ -162,11 +167,17 @@ class Round:
     @property
     def accepted(self) -> tuple[Reveal, ...]:
         """Accepted updates in canonical order: by trainer address."""
-        chosen = (
-            reveal
-            for reveal in self.reveals
-            if (verdict := self.settled.get(reveal.index)) and verdict.status is UpdateStatus.ACCEPTED
+        return self._canonical(
+            {index for index, verdict in self.settled.items() if verdict.status is UpdateStatus.ACCEPTED}
         )
+
+    @property
+    def aggregated(self) -> tuple[Reveal, ...]:
+        """Updates that the round's model is made of, in canonical order: those accepted when it was proposed, or until then now."""
+        return self.accepted if self.proposal is None else self._canonical(self.proposal.aggregated)
+
+    def _canonical(self, indices: Collection[int]) -> tuple[Reveal, ...]:
+        chosen = (reveal for reveal in self.reveals if reveal.index in indices)
         return tuple(sorted(chosen, key=lambda reveal: bytes.fromhex(reveal.trainer[2:])))
 
     def reveal_of(self, trainer: Address) -> Reveal | None:
@@ -222,6 +233,7 @@ def _update_revealed(found: Round, event: ChainEvent) -> Round:
         content_hash=a["contentHash"],
         cid=a["cid"],
         samples=a["samples"],
+        transaction=event.transaction,
     )
     if reveal.trainer not in found.commits or reveal.index != len(found.reveals):
         raise InconsistentHistory(
@@ -283,7 +295,8 @@ def _attested(found: Round, event: ChainEvent) -> Round:
 
 def _aggregate_proposed(found: Round, event: ChainEvent) -> Round:
     a = event.arguments
-    proposal = Proposal(Address(a["proposer"]), a["secret"], a["modelHash"], a["cid"], a["votes"])
+    aggregated = frozenset(reveal.index for reveal in found.accepted)
+    proposal = Proposal(Address(a["proposer"]), a["secret"], a["modelHash"], a["cid"], a["votes"], aggregated)
     return replace(found, proposal=proposal)
 
 

@@ -50,6 +50,7 @@ class Member:
     address: Address
     status: MemberStatus = MemberStatus.NONE
     stake: int = 0
+    unvested: int = 0
     peer_id: str = ""
     application: int = 0
     slashed: int = 0
@@ -186,7 +187,13 @@ def _admitted(state: State, event: ChainEvent) -> State:
     member = state.member(Address(a["member"]))
     return _put_member(
         state,
-        replace(member, status=MemberStatus.ACTIVE, stake=member.stake + a["grant"], active_since=event.timestamp),
+        replace(
+            member,
+            status=MemberStatus.ACTIVE,
+            stake=member.stake + a["grant"],
+            unvested=a["grant"],
+            active_since=event.timestamp,
+        ),
     )
 
 
@@ -202,7 +209,12 @@ def _exit_started(state: State, event: ChainEvent) -> State:
 
 def _exited(state: State, event: ChainEvent) -> State:
     member = state.member(Address(event.arguments["member"]))
-    return _put_member(state, replace(member, status=MemberStatus.NONE, stake=0))
+    return _put_member(state, replace(member, status=MemberStatus.NONE, stake=0, unvested=0))
+
+
+def _banned(state: State, event: ChainEvent) -> State:
+    member = state.member(Address(event.arguments["account"]))
+    return _put_member(state, replace(member, status=MemberStatus.BANNED, stake=0, unvested=0))
 
 
 def _slashed(state: State, event: ChainEvent) -> State:
@@ -211,7 +223,9 @@ def _slashed(state: State, event: ChainEvent) -> State:
     member = state.member(address)
     if a["amount"] > member.stake:
         raise InconsistentHistory(f"{address} was slashed {a['amount']} of a stake of {member.stake}.")
-    state = _put_member(state, replace(member, stake=a["stake"], slashed=member.slashed + a["amount"]))
+    left, unvested = a["stake"], min(member.unvested, a["stake"])
+    member = replace(member, stake=left, unvested=unvested, slashed=member.slashed + a["amount"])
+    state = _put_member(state, member)
     if a["round"] in state.rounds:
         found = state.rounds[a["round"]]
         state = _put(state, replace(found, slashed=found.slashed | {(address, a["fault"])}))
@@ -279,6 +293,7 @@ _HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("MemberRegistry", "ExitStarted"): _exit_started,
     ("MemberRegistry", "Exited"): _exited,
     ("MemberRegistry", "Slashed"): _slashed,
+    ("MemberRegistry", "Banned"): _banned,
     ("RoundManager", "RoundOpened"): _round_opened,
     ("GuidelineRegistry", "EpochBegun"): _epoch_begun,
     ("RoundCourt", "DisputeOpened"): _dispute_opened,

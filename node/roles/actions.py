@@ -100,6 +100,20 @@ class ScoreUpdates:
 
 
 @dataclass(frozen=True, slots=True)
+class ProveCopy:
+    """Prove that the update of index ``copy`` has the bytes of ``original``, which was committed before it."""
+
+    round: int
+    original: int
+    copy: int
+
+    @property
+    def key(self) -> str:
+        """Name of the deed."""
+        return f"{self.round}:copy:{self.copy}"
+
+
+@dataclass(frozen=True, slots=True)
 class Judge:
     """Find our ballot in a dispute: measure the disputed update, or hold our own aggregate against the round's."""
 
@@ -157,5 +171,6 @@ Action = (
     | FetchUpdate
     | ScoreUpdates
     | Judge
+    | ProveCopy
     | ComputeAggregate
 )

@@ -21,7 +21,7 @@ GRACE_TURNS = 3
 
 def decide(view: View) -> list[Action]:
     """Actions of a keeper that are due now."""
-    actions = _claims(view)
+    actions = _claims(view) + _disputes(view)
     found = view.round
     if found is None or found.is_over:
         return actions
@@ -81,6 +81,23 @@ def _propose(view: View, found: Round) -> list[Action]:
     return [Submit(f"{found.number}:propose", call)]
 
 
+def _disputes(view: View) -> list[Action]:
+    """Draw juries and end disputes: each goes on to its end whatever became of its round."""
+    actions: list[Action] = []
+    params = view.court_params
+    for dispute in view.state.disputes.values():
+        key, since = f"dispute-{dispute.number}", dispute.touched_at
+        can_draw = not dispute.is_over and not dispute.key and view.block > dispute.seed_block
+        if dispute.can_resolve(view.now, params):
+            if view.is_my_turn(dispute.number, since):
+                actions.append(Submit(f"{key}:resolve", Call("RoundCourt", "resolve", (dispute.number,))))
+        elif can_draw and view.is_my_turn(dispute.number, since + params.seed_delay_blocks):
+            # A missed seed block is pinned again: the key carries the pinned one.
+            call = Call("RoundCourt", "drawJury", (dispute.number,))
+            actions.append(Submit(f"{key}:draw:{dispute.seed_block}", call))
+    return actions
+
+
 def _claims(view: View) -> list[Action]:
     actions: list[Action] = []
     for found in view.state.rounds.values():
@@ -98,4 +115,6 @@ def _claims(view: View) -> list[Action]:
 
 def _forfeited(found: Round, index: int) -> bool:
     verdict = found.settled.get(index)
-    return verdict is not None and verdict.status in (UpdateStatus.MALFORMED, UpdateStatus.HARMFUL)
+    return index in found.forfeited or (
+        verdict is not None and verdict.status in (UpdateStatus.MALFORMED, UpdateStatus.HARMFUL)
+    )

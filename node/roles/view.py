@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from node.protocol.commitments import RoundScope
 from node.protocol.state import Round, State
-from node.protocol.types import Address, RoundParams
+from node.protocol.types import Address, CourtParams, RoundParams, Scoring
 
 
 class Fetched(StrEnum):
@@ -75,7 +75,9 @@ class View:
         me: our account.
         now: timestamp of the newest block, seconds.
         block: its height.
-        params: constants of the deployment.
+        params: constants of the rounds.
+        court_params: constants of the disputes.
+        scoring: how verdicts are reached under the founding guideline.
         chain_id: of the chain.
         round_manager: address of the contract that commitments are bound to.
         court: address of the contract that ballots are bound to.
@@ -89,6 +91,8 @@ class View:
     now: int
     block: int
     params: RoundParams
+    court_params: CourtParams
+    scoring: Scoring
     chain_id: int
     round_manager: Address
     court: Address
@@ -103,6 +107,10 @@ class View:
     def scope(self, number: int) -> RoundScope:
         """What commitments of that round are bound to."""
         return RoundScope(self.chain_id, self.round_manager, number)
+
+    def scoring_of(self, found: Round) -> Scoring:
+        """How the verdicts of a round are reached: as its guideline epoch says."""
+        return self.state.epochs.get(found.epoch, self.scoring)
 
     def facts_of(self, number: int) -> Facts:
         """Our facts about a round, empty at first."""

@@ -92,6 +92,7 @@ class SimChain:
         self._mempool: list[_Pending] = []
         self._miner: asyncio.TimerHandle | None = None
         self._history = _History()
+        self.calls: dict[bytes, Call] = {}
         self.ledger = Ledger(replace(deployment, deployed_at=int(self._genesis)), self.block_hash)
 
     @property
@@ -171,6 +172,7 @@ class SimChain:
         result, logs = self.ledger.execute(sender, call, number=number, timestamp=timestamp)
         identity = keccak256(f"transaction/{self._seed}/{self._transactions}/{sender}".encode())
         self._transactions += 1
+        self.calls[identity] = call
         start = bisect_left(self._history.blocks, number)
         log_index = len(self._history.blocks) - start
         for place, log in enumerate(logs):
@@ -227,6 +229,15 @@ class SimChainPort(Chain):
         """
         self._require_up()
         return self._world.block_hash(number) if number <= self._world.height - self.faults.lag else None
+
+    async def call_of(self, transaction: bytes) -> Call | None:
+        """The call of a mined transaction.
+
+        Raises:
+            RpcUnreachable: the fault ``is_down``.
+        """
+        self._require_up()
+        return self._world.calls.get(transaction)
 
     async def send(self, call: Call) -> Receipt:
         """Check, send, and wait for the next block.

@@ -14,7 +14,7 @@ from incentives.scoring import (
     Tally,
     Verdict,
     contradiction,
-    is_same,
+    is_upheld,
     tally,
     word_field,
 )
@@ -41,18 +41,18 @@ class RoundCourt(CourtFaults):
     def dispute_score(self, transaction: Transaction, round_number: int, index: int) -> int:
         """Dispute the verdict on an update, with a bond."""
         found = self._disputable(transaction, round_number)
-        n = len(found.participants)
-        transaction.require(index < n, "NoSuchIndex", index, n)
-        participant = found.participants[index]
-        can_be_judged = participant.status not in (UpdateStatus.PENDING, UpdateStatus.UNAVAILABLE) and (
-            participant.status is not UpdateStatus.UNSCORED or participant.is_retried
-        )
-        transaction.require(can_be_judged, "NothingToDispute", index, int(participant.status))
         before = self.score_dispute_of(round_number, index)
         transaction.require(not before, "AlreadyDisputed", round_number, before)
         limit = self._params.max_disputes
         count = self._scores_disputed(round_number)
         transaction.require(count < limit, "TooManyDisputes", round_number, limit)
+        participant = self._rounds.ring(round_number, index).participants[index]
+        awaits_retry = found.has_retry(self._round_params) and not participant.is_retried
+        is_unsettled = participant.status is UpdateStatus.PENDING or (
+            participant.status is UpdateStatus.UNSCORED and awaits_retry
+        )
+        is_moot = is_unsettled or participant.status is UpdateStatus.UNAVAILABLE
+        transaction.require(not is_moot, "NothingToDispute", index, int(participant.status))
         return self._open(transaction, found, index)
 
     @external("uint256")
@@ -113,7 +113,7 @@ class RoundCourt(CourtFaults):
     @external("uint256")
     def draw_jury(self, transaction: Transaction, number: int) -> None:
         """Draw the jury once the seed block is mined; where its hash is gone, pin a later block."""
-        dispute = self._running(transaction, number)
+        dispute = self.dispute(number)
         transaction.require(not dispute.key, "JuryIsDrawn", number)
         end = self._draw_end(dispute)
         now = transaction.timestamp
@@ -142,10 +142,10 @@ class RoundCourt(CourtFaults):
     @external("uint256", "uint8", "bytes32")
     def commit_ballot(self, transaction: Transaction, number: int, place: int, commitment: bytes) -> None:
         """A juror promises its ballot."""
-        dispute = self._drawn(transaction, number)
+        dispute = self.dispute(number)
+        juror = self._require_juror(transaction, dispute, place)
         now = transaction.timestamp
         transaction.require(now <= dispute.commit_end, "DeadlinePassed", dispute.commit_end, now)
-        juror = self._require_juror(transaction, number, place)
         entry = dispute.ballot(place).entry
         transaction.require(entry is Entry.NONE, "WrongEntry", juror, int(entry), int(Entry.NONE))
         transaction.effects()
@@ -157,13 +157,13 @@ class RoundCourt(CourtFaults):
     @external("uint256", "uint8", "uint256", "bytes32")
     def reveal_ballot(self, transaction: Transaction, number: int, place: int, value: int, salt: bytes) -> None:
         """A juror opens its ballot."""
-        dispute = self._drawn(transaction, number)
+        dispute = self.dispute(number)
+        juror = self._require_juror(transaction, dispute, place)
         now = transaction.timestamp
         is_time = now > dispute.commit_end or dispute.commits == len(dispute.jury)
         transaction.require(is_time, "TooEarly", dispute.commit_end, now)
         end = self._reveal_end(dispute)
         transaction.require(now <= end, "DeadlinePassed", end, now)
-        juror = self._require_juror(transaction, number, place)
         ballot = dispute.ballot(place)
         is_committed = ballot.entry is Entry.COMMITTED
         transaction.require(is_committed, "WrongEntry", juror, int(ballot.entry), int(Entry.COMMITTED))
@@ -185,7 +185,7 @@ class RoundCourt(CourtFaults):
         """End a dispute: count the ballots, correct the round, return or burn the bond."""
         dispute = self._running(transaction, number)
         now = transaction.timestamp
-        has_lapsed = now > dispute.until or (not dispute.key and now > self._draw_end(dispute))
+        has_lapsed = now > (dispute.until if dispute.key else self._draw_end(dispute))
         if not has_lapsed:
             transaction.require(dispute.key, "JuryNotDrawn", number)
             end = self._reveal_end(dispute)
@@ -218,8 +218,9 @@ class RoundCourt(CourtFaults):
         if verdict.verdict is Verdict.UNSCORED:
             self._end(transaction, dispute, Outcome.NO_MAJORITY, votes=verdict.votes)
             return
-        settled = found.participants[dispute.index]
-        if is_same(verdict, Verdict(settled.status), settled.gain, found.scoring.tau):
+        participant = found.participants[dispute.index]
+        settled = Tally(Verdict(participant.status), participant.gain, 0, 0)
+        if is_upheld(verdict, settled, found.scoring.tau):
             self._end(transaction, dispute, Outcome.UPHELD, votes=verdict.votes)
             return
         dispute.status, dispute.gain = UpdateStatus(verdict.verdict), verdict.gain
@@ -274,21 +275,19 @@ class RoundCourt(CourtFaults):
     @external("uint256", "uint8")
     def slash_absent_juror(self, transaction: Transaction, number: int, place: int) -> None:
         """A juror promised no ballot."""
-        dispute = self._drawn_once(transaction, number)
-        now = transaction.timestamp
-        transaction.require(now > dispute.commit_end, "TooEarly", dispute.commit_end, now)
+        dispute = self.dispute(number)
         self._slash_juror(transaction, dispute, place, Entry.NONE, Fault.BALLOT_ABSENT)
 
     @external("uint256", "uint8")
     def slash_unrevealed_ballot(self, transaction: Transaction, number: int, place: int) -> None:
         """A juror promised a ballot and never opened it."""
-        dispute = self._drawn_once(transaction, number)
-        end, now = self._reveal_end(dispute), transaction.timestamp
-        transaction.require(now > end, "TooEarly", end, now)
+        dispute = self.dispute(number)
         self._slash_juror(transaction, dispute, place, Entry.COMMITTED, Fault.BALLOT_NOT_REVEALED)
 
     def _slash_juror(self, transaction: Transaction, dispute: Dispute, place: int, faulty: Entry, fault: Fault) -> None:
         juror = self._juror(dispute, place)
+        end = dispute.commit_end if fault is Fault.BALLOT_ABSENT else self._reveal_end(dispute)
+        transaction.require(transaction.timestamp > end, "TooEarly", end, transaction.timestamp)
         entry = dispute.ballot(place).entry
         transaction.require(entry is faulty, "NoFault", juror, int(entry), int(faulty))
         found = self._rounds.ring(dispute.round)
@@ -296,40 +295,38 @@ class RoundCourt(CourtFaults):
 
     # --- helpers ---
 
-    def _found(self, number: int) -> Dispute:
+    def dispute(self, number: int) -> Dispute:
+        """Record of a dispute.
+
+        Raises:
+            TransactionReverted: there is none.
+        """
         dispute = self._disputes.get(number)
         if dispute is None:
             raise TransactionReverted("NoSuchDispute", (number, len(self._disputes)))
         return dispute
 
     def _running(self, transaction: Transaction, number: int) -> Dispute:
-        dispute = self._found(number)
+        dispute = self.dispute(number)
         is_running = dispute.outcome is Outcome.NONE
         transaction.require(is_running, "WrongOutcome", number, int(dispute.outcome), int(Outcome.NONE))
         return dispute
 
-    def _drawn_once(self, transaction: Transaction, number: int) -> Dispute:
-        dispute = self._found(number)
-        transaction.require(dispute.key, "JuryNotDrawn", number)
-        return dispute
-
-    def _drawn(self, transaction: Transaction, number: int) -> Dispute:
-        self._running(transaction, number)
-        return self._drawn_once(transaction, number)
-
     def _overturned(self, transaction: Transaction, number: int, kind: DisputeKind) -> Dispute:
-        dispute = self._found(number)
+        dispute = self.dispute(number)
         transaction.require(dispute.kind is kind, "WrongKind", number, int(dispute.kind), int(kind))
         is_overturned = dispute.outcome is Outcome.OVERTURNED
         transaction.require(is_overturned, "WrongOutcome", number, int(dispute.outcome), int(Outcome.OVERTURNED))
         return dispute
 
-    def _require_juror(self, transaction: Transaction, number: int, place: int) -> Address:
-        juror = self._juror(self._disputes[number], place)
+    def _require_juror(self, transaction: Transaction, dispute: Dispute, place: int) -> Address:
+        juror = self._juror(dispute, place)
         transaction.require(transaction.sender == juror, "NotJuror", transaction.sender, juror)
         return juror
 
     def _juror(self, dispute: Dispute, place: int) -> Address:
+        if not dispute.key:
+            raise TransactionReverted("JuryNotDrawn", (dispute.number,))
         if place >= dispute.places:
             raise TransactionReverted("NoSuchPlace", (place, dispute.places))
         if place not in dispute.jury:
@@ -390,7 +387,7 @@ class RoundCourt(CourtFaults):
     @view("uint256")
     def dispute_of(self, number: int) -> tuple[Any, ...]:
         """The record in the order of `IRoundCourt.Dispute`."""
-        dispute = self._found(number)
+        dispute = self.dispute(number)
         return (
             dispute.disputer,
             dispute.until,
@@ -422,16 +419,13 @@ class RoundCourt(CourtFaults):
     @view("uint256", "uint256")
     def juror_at(self, number: int, place: int) -> Address:
         """Who sits at a place."""
-        dispute = self._found(number)
-        if not dispute.key:
-            raise TransactionReverted("JuryNotDrawn", (number,))
-        return self._juror(dispute, place)
+        return self._juror(self.dispute(number), place)
 
     @view("uint256", "uint256")
     def ballot_of(self, number: int, place: int) -> tuple[int, int]:
         """(entry, ballot once revealed) of a place."""
         dispute = self._disputes.get(number)
-        ballot = dispute.ballots.get(place) if dispute else None
+        ballot = None if dispute is None else dispute.ballots.get(place)
         return (int(Entry.NONE), 0) if ballot is None else (int(ballot.entry), ballot.value)
 
 

@@ -6,12 +6,15 @@ from typing import NoReturn
 
 from incentives.slashing import PENALTY_BPS
 from node.protocol.commitments import update_commitment
+from node.protocol.errors import TransactionReverted
+from node.protocol.sortition import LEAST_JURORS
 from node.protocol.types import Address, CourtParams, Fault, Outcome, Phase, RoundParams, UpdateStatus, VoidReason
 from node.sim.abi import ZERO_ADDRESS, ZERO_BYTES32, Contract, Transaction, external, view
 from node.sim.court_state import Dispute
 from node.sim.registry import MemberRegistry
 from node.sim.round_hooks import RoundManager
 from node.sim.round_state import Entry, RoundRecord, Seal, UpdateCommit
+from node.sim.round_storage import LONGEST_PHASE, LONGEST_SEED_DELAY
 from node.sim.token import ContributionToken
 
 FAULT_OF = {
@@ -19,6 +22,8 @@ FAULT_OF = {
     UpdateStatus.MALFORMED: Fault.MALFORMED,
     UpdateStatus.HARMFUL: Fault.HARMFUL,
 }
+MOST_JURORS = 31
+MOST_DISPUTES = 16
 RETRY_SUBJECT = 1 << 16
 """Added to an index where the fault belongs to the retry panel."""
 _NO_REVEALS = (VoidReason.TOO_FEW_COMMITS,)
@@ -52,6 +57,7 @@ class CourtFaults(Contract):
         round_params: RoundParams,
     ) -> None:
         super().__init__(address)
+        check_court_params(params, round_params)
         self._token = token
         self._rounds = rounds
         self._registry = registry
@@ -118,8 +124,7 @@ class CourtFaults(Contract):
         is_court_void = found is not None and found.void_reason is VoidReason.COURT_VOIDED
         if found is None or not (found.phase is Phase.FINALIZED or (is_court_void and is_judged)):
             self._not_provable(transaction, found)
-        self._require_index(transaction, found, index)
-        participant = found.participants[index]
+        participant = self._rounds.ring(round_number, index).participants[index]
         fault = FAULT_OF.get(participant.status)
         if fault is None:
             transaction.revert("NoFaultyVerdict", index, int(participant.status))
@@ -129,7 +134,7 @@ class CourtFaults(Contract):
     def slash_wrong_attestation(self, transaction: Transaction, round_number: int, slot: int) -> None:
         """An attestation is not to the finalised model."""
         found = self._rounds.record(round_number)
-        if found is None or found.phase is not Phase.FINALIZED or found.proposal is None:
+        if found is None or found.phase is not Phase.FINALIZED:
             self._not_provable(transaction, found)
         attester, attestation, is_correct = self._rounds.attestation_of(round_number, slot)
         is_wrong = attestation != ZERO_BYTES32 and not is_correct
@@ -167,7 +172,7 @@ class CourtFaults(Contract):
     ) -> None:
         """Two updates have the same bytes: the one committed later earns nothing and is punished."""
         found = self._rounds.record(round_number)
-        if found is None or found.phase < Phase.CHALLENGE or found.void_reason in _NO_RING:
+        if found is None or found.phase < Phase.CHALLENGE:
             self._not_provable(transaction, found)
         first = self._opened(transaction, found, original, content_hash, original_opening)
         second = self._opened(transaction, found, copy, content_hash, copy_opening)
@@ -247,8 +252,6 @@ class CourtFaults(Contract):
         self._punished.add((found.number, key, subject))
         paid = transaction.sender if prover is None else prover
         amount = self._registry.take(transaction, account, PENALTY_BPS[fault], int(fault), found.number, paid)
-        if fault is Fault.LIE:
-            self._registry.shut_out(transaction, account)
         transaction.emit(
             self.NAME,
             "FaultPunished",
@@ -259,6 +262,8 @@ class CourtFaults(Contract):
             prover=paid,
             amount=amount,
         )
+        if fault is Fault.LIE:
+            self._registry.shut_out(transaction, account)
 
     # --- views ---
 
@@ -270,8 +275,11 @@ class CourtFaults(Contract):
     @view("uint256", "uint256")
     def has_retry_duty(self, round_number: int, index: int) -> bool:
         """Whether the owner of ``index`` had an Unscored update to score again."""
+        found = self._rounds.record(round_number)
+        if found is None or not found.has_retry(self._round_params):
+            return False
         found = self._rounds.ring(round_number, index)
-        return found.has_retry(self._round_params) and any(
+        return any(
             update.is_retried or update.status is UpdateStatus.UNSCORED
             for update in found.window(index, self._round_params, retry=True)
         )
@@ -280,3 +288,25 @@ class CourtFaults(Contract):
     def score_dispute_of(self, round_number: int, index: int) -> int:
         """The dispute of an update's verdict; 0 where there is none."""
         return self._score_disputes.get((round_number, index), 0)
+
+
+def check_court_params(params: CourtParams, rounds: RoundParams) -> None:
+    """The bounds that the contract's constructor sets.
+
+    Raises:
+        TransactionReverted: `ParameterOutOfBounds` with the name of the first constant outside.
+    """
+    bounds = (
+        ("bond", params.bond, 1, 2**96 - 1),
+        ("jurySize", params.jury_size, LEAST_JURORS, MOST_JURORS),
+        ("maxDisputes", params.max_disputes, 1, MOST_DISPUTES),
+        ("seedDelayBlocks", params.seed_delay_blocks, 1, LONGEST_SEED_DELAY),
+        ("drawDuration", params.draw_duration, 1, LONGEST_PHASE),
+        ("commitDuration", params.commit_duration, 1, LONGEST_PHASE),
+        ("revealDuration", params.reveal_duration, 1, LONGEST_PHASE),
+        ("resolveDuration", params.resolve_duration, 1, LONGEST_PHASE),
+        ("disputeDuration", params.duration, 1, rounds.dispute_duration),
+    )
+    for name, value, least, most in bounds:
+        if not least <= value <= most:
+            raise TransactionReverted("ParameterOutOfBounds", (name, value, least, most))

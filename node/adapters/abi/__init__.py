@@ -21,7 +21,14 @@ from eth_utils.address import to_checksum_address
 from node.protocol.errors import LocalProtocolError
 from node.protocol.hashing import keccak256
 
-CONTRACTS = ("ContributionToken", "MemberRegistry", "RoundManager", "RewardDistributor")
+CONTRACTS = (
+    "ContributionToken",
+    "MemberRegistry",
+    "GuidelineRegistry",
+    "RoundManager",
+    "RoundCourt",
+    "RewardDistributor",
+)
 """The contracts of one community, by the names that `Call` and `ChainEvent` use."""
 
 _ERROR_STRING = bytes.fromhex("08c379a0")  # Error(string)
@@ -68,6 +75,18 @@ class ContractAbi:
         """
         entry = self._function(function, len(arguments))
         return entry.digest + _encode(f"{self.name}.{function}", entry.inputs, arguments)
+
+    def decode_call(self, data: bytes) -> tuple[str, tuple[Any, ...]]:
+        """Name and arguments of call data, the inverse of `encode_call`.
+
+        Raises:
+            AbiMismatch: no function of ours, or arguments that do not decode.
+        """
+        entries = (entry for overloads in self.functions.values() for entry in overloads)
+        entry = next((entry for entry in entries if entry.digest == data[:4]), None)
+        if entry is None:
+            raise AbiMismatch(f"{self.name} has no function with selector 0x{data[:4].hex()}")
+        return entry.name, _decode(f"a call of {self.name}.{entry.name}", entry.inputs, data[4:])
 
     def encode_constructor(self, arguments: Sequence[Any]) -> bytes:
         """Constructor arguments, to be appended to the creation code. Structs may be dicts by field name.
