@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from node.sim.abi import Contract
 from node.sim.scripted import Community, Script
 
 SIZE = 4
-TOKEN, REGISTRY, DISTRIBUTOR = "ContributionToken", "MemberRegistry", "RewardDistributor"
+TOKEN, REGISTRY, DISTRIBUTOR, COURT = "ContributionToken", "MemberRegistry", "RewardDistributor", "RoundCourt"
 PLACES = st.integers(0, SIZE - 1)
 
 SUBSETS = st.sets(PLACES)
@@ -40,7 +41,7 @@ scripts = st.builds(
 def snapshot(community: Community) -> dict[str, Any]:
     """All storage of the four contracts, detached."""
     ledger = community.ledger
-    contracts = (ledger.token, ledger.registry, ledger.rounds, ledger.distributor)
+    contracts = (ledger.token, ledger.registry, ledger.rounds, ledger.court, ledger.distributor)
     return {
         contract.NAME: {
             name: copy.deepcopy(value) for name, value in vars(contract).items() if not isinstance(value, Contract)
@@ -146,9 +147,14 @@ class World(RuleBasedStateMachine):
     @rule(sender=PLACES, place=PLACES)
     def accuse(self, sender: int, place: int) -> None:
         number = self.community.round
-        self.act(sender, "slashUnrevealedUpdate", number, self.community.members[place])
-        for function in ("slashAbsentVerifier", "slashUnrevealedScores", "slashWrongAttestation"):
-            self.act(sender, function, number, place)
+        accuse = partial(self.act, sender, contract=COURT)
+        accuse("slashUnrevealedUpdate", number, self.community.members[place])
+        accuse("slashUnrevealedSlice", number)
+        for function in ("slashAbsentVerifier", "slashUnrevealedScores"):
+            accuse(function, number, place, False)
+            accuse(function, number, place, True)
+        for function in ("slashWrongAttestation", "slashAbsentAttester", "slashVerdict"):
+            accuse(function, number, place)
 
     @rule(number=st.integers(0, 3), index=PLACES)
     def claim(self, number: int, index: int) -> None:
