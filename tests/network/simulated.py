@@ -31,7 +31,7 @@ from node.sim.round_storage import Model
 from node.sim.trainer import ToyTask, ToyTrainer
 from node.store import NodeStore
 
-MEMBER_ROLES = ("applicant", "trainer", "verifier", "attester", "keeper", "challenger")
+MEMBER_ROLES = ("applicant", "trainer", "verifier", "attester", "keeper", "challenger", "juror")
 
 
 @dataclass
@@ -129,6 +129,7 @@ class Community:
             guideline=self.guideline,
             chain_id=self.deployment.chain_id,
             round_manager=self.world.ledger.rounds.address,
+            court=self.world.ledger.court.address,
             max_verifiers=7,
             public_benchmark=self.task.benchmark("public"),
             seed=self.seed,
@@ -138,6 +139,8 @@ class Community:
         config = DriverConfig(
             roles=roles,
             params=self.deployment.params,
+            court=self.deployment.court,
+            scoring=self.deployment.scoring,
             seats=self.seats,
             first_block=0,
             plan=StewardPlan(self.rounds if index is None else self.member_rounds, self.members),
@@ -192,7 +195,10 @@ async def audit_of(community: Community) -> AuditReport:
     rules = AuditRules(
         chain_id=deployment.chain_id,
         round_manager=community.world.ledger.rounds.address,
+        court=community.world.ledger.court.address,
         params=deployment.params,
+        court_params=deployment.court,
+        scoring=deployment.scoring,
         emission=deployment.emission,
         grant=deployment.grant,
         genesis_model_hash=deployment.genesis.model_hash,
