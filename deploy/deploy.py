@@ -22,9 +22,10 @@ from node.ports import Signer
 from node.protocol.cid import digest_from_cid
 from node.protocol.errors import ChainError, ConfigError, SetupError
 from node.protocol.hashing import keccak256
-from node.protocol.types import Address, Call, RoundParams
+from node.protocol.types import Address, Call, RegistryParams, RoundParams
 
 Report = Callable[[str], None]
+NOBODY = Address("0x" + "00" * 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +134,23 @@ async def verify_roles(url: str, manifest: Manifest, *, rpc_limits: RpcLimits | 
         (Call("ContributionToken", "registry"), at["MemberRegistry"]),
         (Call("MemberRegistry", "token"), at["ContributionToken"]),
         (Call("MemberRegistry", "roundManager"), at["RoundManager"]),
+        (Call("MemberRegistry", "court"), at["RoundManager"]),
+        (Call("MemberRegistry", "timelock"), manifest.treasury),
+        (Call("MemberRegistry", "guardian"), NOBODY),
         (Call("MemberRegistry", "seatCount"), len(manifest.committee)),
         *((Call("MemberRegistry", "seatHolder", (seat,)), who) for seat, who in enumerate(manifest.committee)),
         (Call("MemberRegistry", "threshold"), params.registry.threshold),
+        (Call("MemberRegistry", "vetoThreshold"), params.registry.veto_threshold),
         (Call("MemberRegistry", "minBond"), params.registry.min_bond),
         (Call("MemberRegistry", "grant"), params.registry.grant),
+        (Call("MemberRegistry", "grantBudget"), params.registry.grant_budget),
         (Call("MemberRegistry", "exitDelay"), params.registry.exit_delay),
+        (Call("MemberRegistry", "vetoWindow"), params.registry.veto_window),
+        (Call("MemberRegistry", "admissionBurst"), params.registry.admission_burst),
+        (Call("MemberRegistry", "admissionsPerDay"), params.registry.admissions_per_day),
         (Call("RoundManager", "registry"), at["MemberRegistry"]),
         (Call("RoundManager", "guidelineHash"), manifest.guideline.hash),
-        (Call("RoundManager", "params"), round_params_struct(params.rounds)),
+        (Call("RoundManager", "params"), params_struct(params.rounds)),
         (Call("RewardDistributor", "token"), at["ContributionToken"]),
         (Call("RewardDistributor", "roundManager"), at["RoundManager"]),
         (Call("RewardDistributor", "treasury"), manifest.treasury),
@@ -159,7 +168,9 @@ async def verify_roles(url: str, manifest: Manifest, *, rpc_limits: RpcLimits | 
     return [
         f"mints rewards:     RewardDistributor {at['RewardDistributor']}",
         f"mints grants:      MemberRegistry {at['MemberRegistry']}",
-        f"slashes stakes:    RoundManager {at['RoundManager']}",
+        f"slashes and bans:  RoundManager {at['RoundManager']}",
+        f"gives out seats:   {manifest.treasury}",
+        "pauses joining:    nobody",
         *(f"committee seat {seat}:  {holder}" for seat, holder in enumerate(manifest.committee)),
         f"treasury:          {manifest.treasury}",
         "nobody else has any power; the deployer has none",
@@ -203,14 +214,25 @@ async def _expect(chain: EvmChain, call: Call, wanted: Any) -> None:
         )
 
 
-def round_params_struct(params: RoundParams) -> dict[str, int]:
-    """`RoundManager.Params` by Solidity's field names: ``open_window`` is ``openWindow``."""
+def params_struct(params: RoundParams | RegistryParams) -> dict[str, int]:
+    """A contract's `Params` by Solidity's field names: ``open_window`` is ``openWindow``."""
 
     def camel(name: str) -> str:
         first, *rest = name.split("_")
         return first + "".join(word.capitalize() for word in rest)
 
     return {camel(name): value for name, value in asdict(params).items()}
+
+
+def _wiring(plan: Plan, at: Mapping[str, Address]) -> dict[str, Address]:
+    """`MemberRegistry.Wiring`."""
+    return {
+        "token": at["ContributionToken"],
+        "roundManager": at["RoundManager"],
+        "court": at["RoundManager"],
+        "timelock": plan.treasury,
+        "guardian": NOBODY,
+    }
 
 
 def create_address(creator: Address, nonce: int) -> Address:
@@ -240,19 +262,16 @@ def _constructors(plan: Plan, at: Mapping[str, Address]) -> list[tuple[str, tupl
             f"{registry.threshold} approvals cannot come from a committee of {len(plan.committee)}.",
             hint="Name more committee members, or lower the threshold.",
         )
+    if registry.veto_threshold > len(plan.committee):
+        raise ConfigError(
+            f"{registry.veto_threshold} vetoes cannot come from a committee of {len(plan.committee)}.",
+            hint="Name more committee members, or lower the veto threshold.",
+        )
     return [
         ("ContributionToken", (at["RewardDistributor"], at["MemberRegistry"])),
         (
             "MemberRegistry",
-            (
-                at["ContributionToken"],
-                at["RoundManager"],
-                plan.committee,
-                registry.threshold,
-                registry.min_bond,
-                registry.grant,
-                registry.exit_delay,
-            ),
+            (_wiring(plan, at), plan.committee, params_struct(registry)),
         ),
         (
             "RoundManager",
@@ -261,7 +280,7 @@ def _constructors(plan: Plan, at: Mapping[str, Address]) -> list[tuple[str, tupl
                 plan.guideline.hash,
                 plan.genesis.hash,
                 digest_from_cid(plan.genesis.cid),
-                round_params_struct(plan.params.rounds),
+                params_struct(plan.params.rounds),
             ),
         ),
         (

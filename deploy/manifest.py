@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from incentives.rewards import CWT, EmissionParams
-from node.manifest import VERSION, Content, Manifest, NetworkParams, RegistryParams, content, load_manifest, topic_of
+from node.manifest import VERSION, Content, Manifest, NetworkParams, content, load_manifest, topic_of
 from node.protocol.errors import ConfigError
-from node.protocol.types import CourtParams, RoundParams, Scoring
+from node.protocol.types import CourtParams, RegistryParams, RoundParams, Scoring
 from node.records import from_plain
 
 __all__ = [
@@ -33,9 +33,15 @@ class _RegistryPreset:
     """As in a preset: whole CWT, since TOML integers have 64 bits."""
 
     threshold: int
+    veto_threshold: int
     min_bond_cwt: int
     grant_cwt: int
+    grant_budget_cwt: int
     exit_delay: int
+    veto_window: int
+    seat_term: int
+    admission_burst: int
+    admissions_per_day: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +93,15 @@ def load_preset(preset: str | Path) -> NetworkParams:
         court=_court(read.court),
         registry=RegistryParams(
             threshold=read.registry.threshold,
+            veto_threshold=read.registry.veto_threshold,
             min_bond=read.registry.min_bond_cwt * CWT,
             grant=read.registry.grant_cwt * CWT,
+            grant_budget=read.registry.grant_budget_cwt * CWT,
             exit_delay=read.registry.exit_delay,
+            veto_window=read.registry.veto_window,
+            seat_term=read.registry.seat_term,
+            admission_burst=read.registry.admission_burst,
+            admissions_per_day=read.registry.admissions_per_day,
         ),
         emission=EmissionParams(
             initial=read.emission.initial_cwt * CWT,

@@ -14,21 +14,11 @@ from incentives.rewards import EmissionParams
 from node.adapters.abi import CONTRACTS
 from node.protocol.cid import compute_cid
 from node.protocol.errors import ConfigError
-from node.protocol.types import Address, Cid, CourtParams, RoundParams, Scoring
+from node.protocol.types import Address, Cid, CourtParams, RegistryParams, RoundParams, Scoring
 from node.records import from_plain, to_plain
 
 VERSION = 1
 MAX_BYTES = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class RegistryParams:
-    """Constants of the MemberRegistry; amounts in 10⁻¹⁸ CWT, the delay in seconds."""
-
-    threshold: int
-    min_bond: int
-    grant: int
-    exit_delay: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,11 +134,10 @@ def audit_rules(manifest: Manifest) -> AuditRules:
         court_params=manifest.params.court,
         scoring=manifest.params.scoring,
         emission=manifest.params.emission,
-        grant=manifest.params.registry.grant,
+        registry=manifest.params.registry,
         genesis_model_hash=manifest.genesis.hash,
         guideline_hash=manifest.guideline.hash,
         committee=manifest.committee,
-        threshold=manifest.params.registry.threshold,
     )
 
 

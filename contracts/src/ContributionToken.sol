@@ -10,7 +10,7 @@ import {IContributionToken} from "./interfaces/IContributionToken.sol";
 /// @title ContributionToken
 /// @notice The token of contributions; the manual is IContributionToken.
 contract ContributionToken is IContributionToken, ERC20Permit, ERC20Capped {
-    /// @notice 10 000 000 CWT: twice the emission of the first halving period, in units of 10⁻¹⁸ CWT.
+    /// @notice 10 000 000 CWT in units of 10⁻¹⁸ CWT: what all emissions and all grants together may mint.
     uint256 public constant CAP = 10_000_000e18;
 
     /// @inheritdoc IContributionToken

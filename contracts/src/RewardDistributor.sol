@@ -68,7 +68,8 @@ contract RewardDistributor is IRewardDistributor {
         }
         // E₀·halving·(1 + 1/2 + 1/4 + …) < 2·E₀·halving
         uint256 emissions = 2 * initialEmission_ * halving_;
-        if (emissions > token_.cap()) revert EmissionsAboveCap(emissions, token_.cap());
+        uint256 grants = roundManager_.registry().grantBudget();
+        if (emissions + grants > token_.cap()) revert MintsAboveCap(emissions, grants, token_.cap());
         token = token_;
         roundManager = roundManager_;
         treasury = treasury_;

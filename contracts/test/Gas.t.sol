@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
+import {IMemberRegistry} from "../src/interfaces/IMemberRegistry.sol";
 import {Community} from "./utils/Community.sol";
 
 /// @notice Gas of every call with a target, kept in `snapshots/GasTest.json`, and proof that it does not grow with the ring.
@@ -21,9 +22,9 @@ contract GasTest is Community {
         uint256 application = _apply(newcomer);
         _under("applyToJoin", 100_000);
         _review(application, 0, 1, true);
-        _under("review: vote", 35_000);
+        _under("review: vote", 45_000);
         _review(application, 1, 2, true);
-        _under("review: admit", 140_000);
+        _under("review: admit", 160_000);
         _admitMany(SIZE - 1);
         members.push(newcomer);
 
@@ -34,11 +35,42 @@ contract GasTest is Community {
         _under("claim: first of a member", 150_000);
         distributor.claimTreasury(round);
         _under("claimTreasury", 100_000);
+        registry.vest(round, 0);
+        _under("vest: first of a round", 70_000);
+        registry.vest(round, 1);
+        _under("vest", 70_000);
 
         round = _toFinalized(SIZE);
         distributor.claim(round, 0);
         distributor.claim(round, 1);
         _under("claim: later", 110_000);
+    }
+
+    /// Membership with a veto window, on a registry of its own.
+    /// forge-config: default.isolate = true
+    function test_gasOfMembership() public {
+        IMemberRegistry.Params memory p = _membership();
+        p.vetoWindow = 2 days;
+        _deploy(_defaults(), p);
+        address newcomer = makeAddr("newcomer");
+        uint256 application = _apply(newcomer);
+        _review(application, 0, 3, true);
+        _under("review: probation", 75_000);
+        vm.prank(seats[0]);
+        registry.veto(application, 0);
+        _under("veto", 45_000);
+        skip(2 days);
+        registry.admit(application);
+        _under("admit", 150_000);
+        vm.prank(timelock);
+        registry.setSeat(0, newcomer, uint40(block.timestamp + 1 days));
+        _under("setSeat: another holder", 65_000);
+        vm.prank(timelock);
+        registry.setSeat(0, newcomer, uint40(block.timestamp + 2 days));
+        _under("setSeat: the same", 45_000);
+        vm.prank(registry.court());
+        registry.ban(newcomer);
+        _under("ban", 65_000);
     }
 
     function _measuredRound() private returns (uint256 round) {

@@ -10,7 +10,7 @@ from typing import Any
 from incentives import rewards
 from incentives.scoring import TallyParams
 from node.protocol.state import Round, State
-from node.protocol.types import Address, ChainEvent, CourtParams, Phase, RoundParams, Scoring
+from node.protocol.types import Address, ChainEvent, CourtParams, Phase, RegistryParams, RoundParams, Scoring
 
 ZERO = Address("0x" + "00" * 20)
 
@@ -26,11 +26,10 @@ class AuditRules:
     court_params: CourtParams
     scoring: Scoring
     emission: rewards.EmissionParams
-    grant: int
+    registry: RegistryParams
     genesis_model_hash: bytes
     guideline_hash: bytes
     committee: tuple[Address, ...]
-    threshold: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,16 +67,6 @@ class CourtReplay(ReplayBase):
         guilty = is_guilty(self, found, Charge(fault, a["account"], a["subject"], a["prover"]))
         self.expect("faults", guilty, f"{a['account']} is not guilty of {fault.name} in round {a['round']}.")
 
-    def _on_Banned(self, a: Mapping[str, Any]) -> None:  # noqa: N802
-        lied = any(
-            account == a["account"] and fault == Fault.LIE
-            for found in self.state.rounds.values()
-            for account, fault in found.slashed
-        )
-        self.expect("faults", lied, f"{a['account']} was banned without a lie.")
-        self.equal("slashes", a["burned"], self.state.member(a["account"]).stake, f"what {a['account']} had left")
-        self.explain(-a["burned"])
-
     # --- disputes ---
 
     def _on_DisputeOpened(self, a: Mapping[str, Any]) -> None:  # noqa: N802

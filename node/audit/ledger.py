@@ -11,18 +11,27 @@ from typing import Any
 from incentives import rewards, scoring
 from node.audit.base import ZERO, AuditRules, BlockHash, Finding, LedgerAudit
 from node.audit.court import CourtReplay
+from node.audit.membership import MembershipChecks
 from node.audit.pay import rewards_of
 from node.protocol.commitments import attestation, ring_seed
 from node.protocol.phases import duration_of, next_step
 from node.protocol.sortition import attesters, verifiers_of
 from node.protocol.state import InconsistentHistory, Round, apply
-from node.protocol.types import ChainEvent, Phase, UpdateStatus, VoidReason
+from node.protocol.types import ChainEvent, Fault, Phase, UpdateStatus, VoidReason
 
 __all__ = ["AuditRules", "BlockHash", "Finding", "LedgerAudit", "replay"]
 
 
-class _Replay(CourtReplay):
-    """The checks of members, rounds and money, on top of the court's."""
+class _Replay(CourtReplay, MembershipChecks):
+    """The checks of rounds and money, on top of those of the court and of the membership."""
+
+    def __init__(self, rules: AuditRules, block_hash: BlockHash) -> None:
+        CourtReplay.__init__(self, rules, block_hash)
+        MembershipChecks.__init__(self, rules.registry, rules.committee)
+
+    @property
+    def happened(self) -> ChainEvent:
+        return self.event
 
     def run(self, events: Sequence[ChainEvent]) -> LedgerAudit:
         for event in events:
@@ -39,34 +48,18 @@ class _Replay(CourtReplay):
         self._totals()
         return self.result
 
-    # --- membership ---
-
-    def _on_Reviewed(self, a: Mapping[str, Any]) -> None:  # noqa: N802 - named after the event
-        self.expect("reviews", a["reviewer"] in self.rules.committee, f"{a['reviewer']} reviewed without a seat.")
-        earlier = self.state.reviews.get(a["application"], {})
-        self.expect(
-            "reviews", a["reviewer"] not in earlier, f"{a['reviewer']} reviewed application {a['application']} twice."
-        )
-
-    def _on_Admitted(self, a: Mapping[str, Any]) -> None:  # noqa: N802
-        votes = self.state.reviews.get(a["application"], {})
-        approvals = sum(votes.values())
-        self.expect(
-            "admissions",
-            approvals >= self.rules.threshold,
-            f"{a['member']} was admitted with {approvals} of {self.rules.threshold} approvals.",
-        )
-        self.equal("admissions", a["grant"], self.rules.grant, f"airdrop of {a['member']}")
-        self.explain(a["grant"])
+    def _on_Banned(self, a: Mapping[str, Any]) -> None:  # noqa: N802 - named after the event
+        lied = any((a["account"], int(Fault.LIE)) in found.slashed for found in self.state.rounds.values())
+        self.expect("bans", lied, f"{a['account']} was banned without a lie.")
+        super()._on_Banned(a)
 
     # --- rounds ---
 
     def _on_RoundOpened(self, a: Mapping[str, Any]) -> None:  # noqa: N802
         self.equal("lineage", a["parentModelHash"], self.latest_model, f"parent model of round {a['round']}")
         self.equal("guidelines", a["guidelineHash"], self.rules.guideline_hash, f"guideline of round {a['round']}")
-        seat = self.rules.committee[a["round"] % len(self.rules.committee)]
         if a["benchmarkCommitment"] != bytes(32):
-            self.equal("stewards", a["opener"], seat, f"steward of sealed round {a['round']}")
+            self.equal("stewards", a["opener"], self.steward(a["round"]), f"steward of sealed round {a['round']}")
 
     def _on_PhaseChanged(self, a: Mapping[str, Any]) -> None:  # noqa: N802
         found, now, phase = self.round(a), self.event.timestamp, Phase(a["phase"])
@@ -174,9 +167,6 @@ class _Replay(CourtReplay):
             self.moved[self.event.transaction] += a["value"]
         if a["to"] == ZERO:
             self.moved[self.event.transaction] -= a["value"]
-
-    def _on_Exited(self, a: Mapping[str, Any]) -> None:  # noqa: N802
-        self.explain(-a["burned"])
 
     def _on_Claimed(self, a: Mapping[str, Any]) -> None:  # noqa: N802
         found = self.round(a)

@@ -109,5 +109,19 @@ async def _compare_with_chain(chain: Chain, report: AuditReport) -> None:
     for address, amount in sorted(state.balances.items()):
         compare("balances", await chain.read(Call("ContributionToken", "balanceOf", (address,))), amount, address)
     for address, member in sorted(state.members.items()):
-        compare("stakes", await chain.read(Call("MemberRegistry", "stakeOf", (address,))), member.stake, address)
+        views = {
+            "stakeOf": ("stakes", member.stake),
+            "unvestedOf": ("unvested grants", member.unvested),
+            "statusOf": ("standings", int(member.status)),
+            "admittedIn": ("rounds of admission", member.admitted_in),
+        }
+        for view, (subject, computed) in views.items():
+            compare(subject, await chain.read(Call("MemberRegistry", view, (address,))), computed, address)
+    for number, seat in sorted(state.seats.items()):
+        holder, expires_at = await chain.read(Call("MemberRegistry", "seatOf", (number,)))
+        is_same = holder == seat.holder
+        compare("terms", expires_at, seat.expires_at if is_same else -1, f"seat {number}, held by {holder}")
+    total = sum(member.stake for member in state.members.values())
+    compare("stakes", await chain.read(Call("MemberRegistry", "totalStake")), total, "the registry")
+    compare("grants", await chain.read(Call("MemberRegistry", "grantsMinted")), state.granted, "the registry")
     compare("supply", await chain.read(Call("ContributionToken", "totalSupply")), state.supply, "the token")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from node.protocol.round import InconsistentHistory, Round, with_entry
+from node.protocol.members import InconsistentHistory, with_entry
+from node.protocol.round import Round
 from node.protocol.sortition import JuryPlan, draw_jury, forward, inverse, panel_positions
 from node.protocol.types import Address, ChainEvent, CourtParams, DisputeKind, Outcome, RoundParams, UpdateStatus
 

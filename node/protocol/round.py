@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
-from typing import TypeVar
 
-from node.protocol.errors import AuditFailed
+from node.protocol.members import InconsistentHistory, with_entry
 from node.protocol.phases import Counters
 from node.protocol.sortition import has_retry_panel, verifiers_per_update
 from node.protocol.types import Address, ChainEvent, Fault, Phase, UpdateStatus, VoidReason
-
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-class InconsistentHistory(AuditFailed):
-    """An event that cannot follow the ones before it."""
-
-
-def with_entry(mapping: Mapping[K, V], key: K, value: V) -> Mapping[K, V]:
-    """A copy of ``mapping`` in which ``key`` has this value; nobody can change it."""
-    return MappingProxyType({**mapping, key: value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +95,7 @@ class Round:
     disputes: frozenset[int] = frozenset()
     claimed: frozenset[int] = frozenset()
     treasury_claimed: bool = False
+    vested: frozenset[int] = frozenset()
 
     @property
     def is_over(self) -> bool:

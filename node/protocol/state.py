@@ -10,21 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
 
 from node.protocol import dispute
 from node.protocol.dispute import Dispute, is_dispute_event
-from node.protocol.round import (
+from node.protocol.members import (
+    MEMBER_HANDLERS,
+    Application,
     InconsistentHistory,
-    Proposal,
-    Reveal,
-    Round,
-    Settled,
-    fold,
-    is_round_event,
-    opened,
+    Member,
+    Membership,
+    Seat,
+    put_member,
 )
-from node.protocol.round import with_entry as _with
+from node.protocol.members import with_entry as _with
+from node.protocol.round import Proposal, Reveal, Round, Settled, fold, is_round_event, opened
 from node.protocol.types import Address, ChainEvent, MemberStatus, Scoring
 
 __all__ = [
@@ -35,46 +34,17 @@ __all__ = [
     "Proposal",
     "Reveal",
     "Round",
+    "Seat",
     "Settled",
     "State",
     "apply",
 ]
 
-_EMPTY: Mapping[Any, Any] = MappingProxyType({})
-
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """One account in the registry. Amounts in 10⁻¹⁸ CWT."""
-
-    address: Address
-    status: MemberStatus = MemberStatus.NONE
-    stake: int = 0
-    unvested: int = 0
-    peer_id: str = ""
-    application: int = 0
-    slashed: int = 0
-    active_since: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Application:
-    """A request to join: who asks, and hash and CID of the signed request."""
-
-    number: int
-    applicant: Address
-    request_hash: bytes
-    request_cid: bytes
-    peer_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Membership):
     """The network after some block. Starts with the time of deployment as ``last_round_ended_at`` (round 0)."""
 
-    members: Mapping[Address, Member] = field(default_factory=dict)
-    applications: Mapping[int, Application] = field(default_factory=dict)
-    reviews: Mapping[int, Mapping[Address, bool]] = field(default_factory=dict)
     rounds: Mapping[int, Round] = field(default_factory=dict)
     balances: Mapping[Address, int] = field(default_factory=dict)
     supply: int = 0
@@ -89,21 +59,6 @@ class State:
     def current(self) -> Round | None:
         """The newest round."""
         return self.rounds.get(max(self.rounds)) if self.rounds else None
-
-    def member(self, address: Address) -> Member:
-        """A member's record, empty for a stranger."""
-        return self.members.get(address, Member(address))
-
-    @property
-    def peer_ids(self) -> Mapping[Address, str]:
-        """Peer id every known account registered."""
-        return {address: member.peer_id for address, member in self.members.items() if member.peer_id}
-
-    @property
-    def active(self) -> tuple[Address, ...]:
-        """Active members, sorted by address."""
-        chosen = (a for a, member in self.members.items() if member.status is MemberStatus.ACTIVE)
-        return tuple(sorted(chosen, key=lambda address: bytes.fromhex(address[2:])))
 
 
 Handler = Callable[[State, ChainEvent], State]
@@ -150,71 +105,36 @@ def _put(state: State, found: Round) -> State:
     return replace(state, rounds=_with(state.rounds, found.number, found))
 
 
-def _put_member(state: State, member: Member) -> State:
-    return replace(state, members=_with(state.members, member.address, member))
-
-
 # --- registry -------------------------------------------------------------------------------------------------------
-
-
-def _applied(state: State, event: ChainEvent) -> State:
-    a = event.arguments
-    applicant = Address(a["applicant"])
-    member = replace(
-        state.member(applicant),
-        status=MemberStatus.APPLIED,
-        peer_id=bytes(a["peerId"]).decode("ascii", "replace"),
-        application=a["application"],
-    )
-    application = Application(a["application"], applicant, a["requestHash"], a["requestCid"], member.peer_id)
-    state = replace(state, applications=_with(state.applications, application.number, application))
-    return _put_member(state, member)
-
-
-def _reviewed(state: State, event: ChainEvent) -> State:
-    a = event.arguments
-    votes = _with(state.reviews.get(a["application"], _EMPTY), Address(a["reviewer"]), bool(a["approve"]))
-    return replace(state, reviews=_with(state.reviews, a["application"], votes))
-
-
-def _rejected(state: State, event: ChainEvent) -> State:
-    applicant = Address(event.arguments["applicant"])
-    return _put_member(state, replace(state.member(applicant), status=MemberStatus.NONE))
 
 
 def _admitted(state: State, event: ChainEvent) -> State:
     a = event.arguments
     member = state.member(Address(a["member"]))
-    return _put_member(
+    state = replace(state, granted=state.granted + a["grant"])
+    return put_member(
         state,
         replace(
             member,
             status=MemberStatus.ACTIVE,
             stake=member.stake + a["grant"],
-            unvested=a["grant"],
             active_since=event.timestamp,
+            unvested=a["grant"],
+            admitted_in=len(state.rounds),
         ),
     )
 
 
-def _bonded(state: State, event: ChainEvent) -> State:
-    member = state.member(Address(event.arguments["member"]))
-    return _put_member(state, replace(member, stake=event.arguments["stake"]))
-
-
-def _exit_started(state: State, event: ChainEvent) -> State:
-    member = state.member(Address(event.arguments["member"]))
-    return _put_member(state, replace(member, status=MemberStatus.EXITING))
-
-
-def _exited(state: State, event: ChainEvent) -> State:
-    member = state.member(Address(event.arguments["member"]))
-    return _put_member(state, replace(member, status=MemberStatus.NONE, stake=0, unvested=0))
-
-
-def _banned(state: State, event: ChainEvent) -> State:
-    member = state.member(Address(event.arguments["account"]))
-    return _put_member(state, replace(member, status=MemberStatus.BANNED, stake=0, unvested=0))
+def _vested(state: State, event: ChainEvent) -> State:
+    a = event.arguments
+    number, member = a["round"], state.member(Address(a["member"]))
+    if number not in state.rounds:
+        raise InconsistentHistory(f"{event.name} names round {number}, which was never opened.")
+    found = state.rounds[number]
+    if a["index"] in found.vested or a["amount"] > member.unvested:
+        raise InconsistentHistory(f"Update {a['index']} of round {found.number} vested twice, or more than there was.")
+    state = _put(state, replace(found, vested=found.vested | {a["index"]}))
+    return put_member(state, replace(member, unvested=a["unvested"]))
 
 
 def _slashed(state: State, event: ChainEvent) -> State:
@@ -223,9 +143,9 @@ def _slashed(state: State, event: ChainEvent) -> State:
     member = state.member(address)
     if a["amount"] > member.stake:
         raise InconsistentHistory(f"{address} was slashed {a['amount']} of a stake of {member.stake}.")
-    left, unvested = a["stake"], min(member.unvested, a["stake"])
-    member = replace(member, stake=left, unvested=unvested, slashed=member.slashed + a["amount"])
-    state = _put_member(state, member)
+    unvested = min(member.unvested, a["stake"])
+    slashed = member.slashed + a["amount"]
+    state = put_member(state, replace(member, stake=a["stake"], unvested=unvested, slashed=slashed))
     if a["round"] in state.rounds:
         found = state.rounds[a["round"]]
         state = _put(state, replace(found, slashed=found.slashed | {(address, a["fault"])}))
@@ -285,15 +205,10 @@ def _claimed(state: State, event: ChainEvent) -> State:
 
 
 _HANDLERS: Mapping[tuple[str, str], Handler] = {
-    ("MemberRegistry", "Applied"): _applied,
-    ("MemberRegistry", "Reviewed"): _reviewed,
-    ("MemberRegistry", "Rejected"): _rejected,
+    **{("MemberRegistry", name): handler for name, handler in MEMBER_HANDLERS.items()},
     ("MemberRegistry", "Admitted"): _admitted,
-    ("MemberRegistry", "Bonded"): _bonded,
-    ("MemberRegistry", "ExitStarted"): _exit_started,
-    ("MemberRegistry", "Exited"): _exited,
     ("MemberRegistry", "Slashed"): _slashed,
-    ("MemberRegistry", "Banned"): _banned,
+    ("MemberRegistry", "Vested"): _vested,
     ("RoundManager", "RoundOpened"): _round_opened,
     ("GuidelineRegistry", "EpochBegun"): _epoch_begun,
     ("RoundCourt", "DisputeOpened"): _dispute_opened,

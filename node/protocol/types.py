@@ -134,6 +134,35 @@ class Scoring:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryParams:
+    """`MemberRegistry.Params`: amounts in 10⁻¹⁸ CWT, times in seconds (docs/protocol.md).
+
+    Attributes:
+        threshold: approvals that admit.
+        veto_threshold: vetoes that refuse an approved application.
+        min_bond: least stake of an eligible member.
+        grant: minted into a newcomer's stake.
+        grant_budget: most that all grants together ever mint.
+        exit_delay: from `startExit` to `finishExit`; longer than the longest round.
+        veto_window: from approval to admission; 0: the approving review admits.
+        seat_term: of the first holders of the committee's seats.
+        admission_burst: admissions at once, after a quiet time.
+        admissions_per_day: in the long run.
+    """
+
+    threshold: int
+    veto_threshold: int
+    min_bond: int
+    grant: int
+    grant_budget: int
+    exit_delay: int
+    veto_window: int
+    seat_term: int
+    admission_burst: int
+    admissions_per_day: int
+
+
+@dataclass(frozen=True, slots=True)
 class RoundParams:
     """`RoundManager.Params`: durations in seconds (docs/protocol.md)."""
 

@@ -17,6 +17,7 @@ from node.ports import Chain, Clock, Head, Receipt
 from node.protocol.errors import LocalProtocolError, RpcUnreachable, TransactionReverted
 from node.protocol.hashing import keccak256
 from node.protocol.types import Address, Call, ChainEvent
+from node.sim.abi import Log
 from node.sim.dice import Dice
 from node.sim.ledger import Deployment, Ledger
 
@@ -93,7 +94,9 @@ class SimChain:
         self._miner: asyncio.TimerHandle | None = None
         self._history = _History()
         self.calls: dict[bytes, Call] = {}
-        self.ledger = Ledger(replace(deployment, deployed_at=int(self._genesis)), self.block_hash)
+        founded = replace(deployment, deployed_at=int(self._genesis))
+        self.ledger = Ledger(founded, self.block_hash, lambda: self.timestamp(self.height))
+        self._record(self.ledger.founding_logs, 0, keccak256(f"founding/{seed}".encode()))
 
     @property
     def height(self) -> int:
@@ -173,13 +176,17 @@ class SimChain:
         identity = keccak256(f"transaction/{self._seed}/{self._transactions}/{sender}".encode())
         self._transactions += 1
         self.calls[identity] = call
-        start = bisect_left(self._history.blocks, number)
-        log_index = len(self._history.blocks) - start
+        self._record(logs, number, identity)
+        return result, identity
+
+    def _record(self, logs: Sequence[Log], number: int, identity: bytes) -> None:
+        """Add the logs of one transaction to the history."""
+        timestamp = self.timestamp(number)
+        log_index = len(self._history.blocks) - bisect_left(self._history.blocks, number)
         for place, log in enumerate(logs):
             event = ChainEvent(log.contract, log.name, log.arguments, number, timestamp, identity, log_index + place)
             self._history.events.append(event)
             self._history.blocks.append(number)
-        return result, identity
 
 
 def _mark_seen(future: asyncio.Future[Receipt]) -> None:

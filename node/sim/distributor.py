@@ -25,11 +25,12 @@ class RewardDistributor(Contract):
         address: of the contract.
         token: the contribution token.
         rounds: where results are read.
+        grant_budget: most that all grants together mint.
         emission_params: emission schedule and weight target.
         treasury: account of the community's share.
 
     Raises:
-        TransactionReverted: all emissions together would pass the token's cap.
+        TransactionReverted: all emissions and grants together would pass the token's cap.
     """
 
     NAME = "RewardDistributor"
@@ -40,6 +41,7 @@ class RewardDistributor(Contract):
         token: ContributionToken,
         rounds: RoundManager,
         *,
+        grant_budget: int,
         emission_params: EmissionParams,
         treasury: Address,
     ) -> None:
@@ -47,8 +49,8 @@ class RewardDistributor(Contract):
         self._token = token
         self._rounds = rounds
         emissions = 2 * emission_params.initial * emission_params.halving
-        if emissions > token.cap():
-            raise TransactionReverted("EmissionsAboveCap", (emissions, token.cap()))
+        if emissions + grant_budget > token.cap():
+            raise TransactionReverted("MintsAboveCap", (emissions, grant_budget, token.cap()))
         self._emission = emission_params
         self._treasury = treasury
         self._claimed: set[tuple[int, int]] = set()

@@ -11,12 +11,13 @@ from eth_utils.address import to_checksum_address
 from incentives.rewards import CWT, EmissionParams
 from node.protocol.errors import LocalProtocolError
 from node.protocol.hashing import keccak256
-from node.protocol.types import Address, Call, CourtParams, RoundParams, Scoring
+from node.protocol.types import Address, Call, CourtParams, RegistryParams, RoundParams, Scoring
 from node.sim.abi import Contract, Log, PreflightPassed, Transaction
 from node.sim.court import RoundCourt
 from node.sim.distributor import RewardDistributor
 from node.sim.epochs import FixedEpoch
-from node.sim.registry import MemberRegistry
+from node.sim.registry import MemberRegistry, RegistryWiring
+from node.sim.registry_storage import LONGEST_TERM, Guardian
 from node.sim.round_hooks import RoundManager
 from node.sim.round_storage import Model
 from node.sim.token import ContributionToken
@@ -71,11 +72,19 @@ class Deployment:
         scoring: how verdicts are reached under the founding guideline.
         court: constants of the disputes.
         threshold: approvals that admit a member.
+        veto_threshold: vetoes that refuse an approved one.
         min_bond: least stake, in 10⁻¹⁸ CWT.
         grant: minted into a newcomer's stake.
+        grant_budget: most that all grants together mint.
         exit_delay: seconds, longer than the longest round.
+        veto_window: seconds from approval to admission.
+        seat_term: seconds, of the first holders of the seats.
+        admission_burst: admissions at once, after a quiet time.
+        admissions_per_day: in the long run.
         emission: emission schedule and weight target.
         treasury: account of the community's share.
+        timelock: account that gives out seats.
+        guardian: what can pause joining.
         guideline_hash: of the developer guideline in force.
         genesis: the founding model.
         chain_id: of the chain.
@@ -87,15 +96,39 @@ class Deployment:
     scoring: Scoring = QUICK_SCORING
     court: CourtParams = QUICK_COURT
     threshold: int = 1
+    veto_threshold: int = 1
     min_bond: int = 50 * CWT
     grant: int = 100 * CWT
+    grant_budget: int = 1_000_000 * CWT
     exit_delay: int = 3_600
-    emission: EmissionParams = field(default_factory=lambda: EmissionParams(weight_target=20_000))
+    veto_window: int = 0
+    seat_term: int = LONGEST_TERM
+    admission_burst: int = 1_000
+    admissions_per_day: int = 1_000
+    emission: EmissionParams = field(default_factory=lambda: EmissionParams(halving=450, weight_target=20_000))
     treasury: Address = field(default_factory=lambda: address_of("treasury"))
+    timelock: Address = field(default_factory=lambda: address_of("timelock"))
+    guardian: Guardian | None = None
     guideline_hash: bytes = bytes(32)
     genesis: Model = field(default_factory=lambda: Model(bytes(32), bytes(32)))
     chain_id: int = 31_337
     deployed_at: int = 0
+
+    @property
+    def registry(self) -> RegistryParams:
+        """Constants of the registry."""
+        return RegistryParams(
+            threshold=self.threshold,
+            veto_threshold=self.veto_threshold,
+            min_bond=self.min_bond,
+            grant=self.grant,
+            grant_budget=self.grant_budget,
+            exit_delay=self.exit_delay,
+            veto_window=self.veto_window,
+            seat_term=self.seat_term,
+            admission_burst=self.admission_burst,
+            admissions_per_day=self.admissions_per_day,
+        )
 
 
 class Ledger:
@@ -104,9 +137,10 @@ class Ledger:
     Args:
         deployment: what is fixed at deployment.
         block_hash: hash of a block by height, for seeds.
+        now: time of the newest block, for views; the deployment's where it is missing.
     """
 
-    def __init__(self, deployment: Deployment, block_hash: BlockHash) -> None:
+    def __init__(self, deployment: Deployment, block_hash: BlockHash, now: Callable[[], int] | None = None) -> None:
         self.deployment = deployment
         self._block_hash = block_hash
         names = (
@@ -127,13 +161,11 @@ class Ledger:
         self.registry = MemberRegistry(
             at["MemberRegistry"],
             self.token,
-            round_manager=at["RoundManager"],
-            court=at["RoundCourt"],
+            wiring=RegistryWiring(at["RoundManager"], at["RoundCourt"], deployment.timelock, deployment.guardian),
             seats=deployment.seats,
-            threshold=deployment.threshold,
-            min_bond=deployment.min_bond,
-            grant=deployment.grant,
-            exit_delay=deployment.exit_delay,
+            params=deployment.registry,
+            now=now if now is not None else lambda: deployment.deployed_at,
+            deployed_at=deployment.deployed_at,
         )
         self.guidelines = FixedEpoch(at["GuidelineRegistry"], deployment.guideline_hash, deployment.scoring)
         self.rounds = RoundManager(
@@ -146,6 +178,7 @@ class Ledger:
             genesis=deployment.genesis,
             deployed_at=deployment.deployed_at,
         )
+        self.registry.wire(self.rounds)
         self.court = RoundCourt(
             at["RoundCourt"],
             self.token,
@@ -159,6 +192,7 @@ class Ledger:
             at["RewardDistributor"],
             self.token,
             self.rounds,
+            grant_budget=deployment.grant_budget,
             emission_params=deployment.emission,
             treasury=deployment.treasury,
         )
@@ -169,6 +203,11 @@ class Ledger:
     def addresses(self) -> dict[str, Address]:
         """Address of each contract by name."""
         return {name: contract.address for name, contract in self._contracts.items()}
+
+    @property
+    def founding_logs(self) -> Sequence[Log]:
+        """What the constructors emitted."""
+        return self.registry.founding_logs
 
     def execute(self, sender: Address, call: Call, *, number: int, timestamp: int) -> tuple[Any, list[Log]]:
         """Run one transaction: its result and its logs.

@@ -1,90 +1,30 @@
-"""Reference model of MemberRegistry: applications, reviews, stakes, exits and slashes."""
+"""Reference model of MemberRegistry, part 2: applications, committee, grants and their vesting, stakes, exits, slashes, bans."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import IntEnum
-
 from incentives.slashing import BPS, divide, penalty_up
-from node.protocol.errors import TransactionReverted
-from node.protocol.types import Address, MemberStatus
-from node.sim.abi import ZERO_ADDRESS, Contract, Transaction, external, view
-from node.sim.token import ContributionToken
+from node.protocol.types import Address, MemberStatus, Phase, UpdateStatus
+from node.sim.abi import ZERO_ADDRESS, Transaction, external
+from node.sim.registry_storage import (
+    ENTRY_JOIN,
+    LONGEST_TERM,
+    MAX_PEER_ID_BYTES,
+    VESTING_UPDATES,
+    Account,
+    Application,
+    ApplicationState,
+    RegistryStorage,
+    RegistryWiring,
+    Seat,
+)
 
-MAX_PEER_ID_BYTES = 64
-
-
-class ApplicationState(IntEnum):
-    """Where a request to join stands; numbers equal the contract's."""
-
-    NONE = 0
-    OPEN = 1
-    APPROVED = 2
-    REFUSED = 3
-
-
-@dataclass(slots=True)
-class Application:
-    """One request to join; ``verdicts`` by reviewer."""
-
-    applicant: Address
-    state: ApplicationState = ApplicationState.OPEN
-    verdicts: dict[Address, bool] = field(default_factory=dict)
+__all__ = ["ApplicationState", "MemberRegistry", "RegistryWiring"]
 
 
-@dataclass(slots=True)
-class Account:
-    """One member's standing; ``grant`` is the unvested part of ``stake``."""
+class MemberRegistry(RegistryStorage):
+    """Who belongs to the community, and what each has at stake; constructed as `RegistryStorage` says."""
 
-    status: MemberStatus = MemberStatus.NONE
-    stake: int = 0
-    grant: int = 0
-    eligible_since: int = 0
-    exit_at: int = 0
-    peer_id: bytes = b""
-
-
-class MemberRegistry(Contract):
-    """Who belongs to the community, and what each has at stake.
-
-    Args:
-        address: of the contract.
-        token: the contribution token.
-        round_manager: the only account that may slash.
-        seats: committee seats in order.
-        threshold: approvals that admit.
-        min_bond: least stake of an eligible member.
-        grant: minted into a newcomer's stake.
-        exit_delay: seconds from `startExit` to `finishExit`.
-    """
-
-    NAME = "MemberRegistry"
-
-    def __init__(
-        self,
-        address: Address,
-        token: ContributionToken,
-        *,
-        round_manager: Address,
-        court: Address,
-        seats: tuple[Address, ...],
-        threshold: int,
-        min_bond: int,
-        grant: int,
-        exit_delay: int,
-    ) -> None:
-        super().__init__(address)
-        self._token = token
-        self._round_manager = round_manager
-        self._court = court
-        self._seats = seats
-        self._threshold = threshold
-        self._min_bond = min_bond
-        self._grant = grant
-        self._exit_delay = exit_delay
-        self._applications: dict[int, Application] = {}
-        self.accounts: dict[Address, Account] = {}
-        self._eligible = 0
+    # --- joining ---
 
     @external("bytes32", "bytes32", "bytes", "bytes32")
     def apply_to_join(
@@ -92,8 +32,9 @@ class MemberRegistry(Contract):
     ) -> int:
         """Ask to be admitted."""
         sender = transaction.sender
-        self._require_status(transaction, MemberStatus.NONE)
-        transaction.require(len(peer_id) <= MAX_PEER_ID_BYTES, "PeerIdTooLong", len(peer_id), MAX_PEER_ID_BYTES)
+        self._require_unpaused(transaction)
+        self._require_status(transaction, sender, MemberStatus.NONE)
+        self._check_peer_id(transaction, peer_id)
         transaction.effects()
         number = len(self._applications) + 1
         self._applications[number] = Application(sender)
@@ -120,42 +61,109 @@ class MemberRegistry(Contract):
     ) -> None:
         """Vote on an application; committee seats only, once each."""
         sender = transaction.sender
-        transaction.require(sender in self._seats, "NotSeatHolder", sender)
-        found = self._applications.get(application, Application(ZERO_ADDRESS, ApplicationState.NONE))
+        self._require_unpaused(transaction)
+        seat = self._require_seat(transaction)
+        found = self.application(application)
         is_open = found.state is ApplicationState.OPEN
         transaction.require(is_open, "ApplicationNotOpen", application, int(found.state))
-        transaction.require(sender not in found.verdicts, "AlreadyReviewed", application, sender)
-        votes = [*found.verdicts.values(), approve]
-        is_admitted = sum(votes) >= self._threshold
-        is_rejected = len(votes) - sum(votes) > len(self._seats) - self._threshold
-        if is_admitted:
-            self._token.check_cap(transaction, self._grant)
+        self._require_status(transaction, found.applicant, MemberStatus.APPLIED)
+        transaction.require(seat not in found.verdicts, "AlreadyReviewed", application, sender)
+        is_approved = approve and found.approvals + 1 >= self._params.threshold
+        if is_approved and not self._params.veto_window:
+            self._check_admission(transaction)
         transaction.effects()
-        found.verdicts[sender] = approve
+        found.verdicts[seat] = approve
         transaction.emit(
             self.NAME, "Reviewed", application=application, reviewer=sender, approve=approve, reasonHash=reason_hash
         )
-        if is_admitted:
+        refusals = len(found.verdicts) - found.approvals
+        if is_approved:
+            self._approve(transaction, application, found)
+        elif not approve and refusals > len(self._seats) - self._params.threshold:
+            self._reject(transaction, application, found)
+
+    @external("uint256", "bytes32")
+    def veto(self, transaction: Transaction, application: int, reason_hash: bytes) -> None:
+        """Object to an approved application; committee seats only, once each, until its window is over."""
+        sender, now = transaction.sender, transaction.timestamp
+        seat = self._require_seat(transaction)
+        found = self._require_probation(transaction, application)
+        transaction.require(now < found.admit_at, "VetoWindowOver", found.admit_at, now)
+        transaction.require(seat not in found.vetoes, "AlreadyVetoed", application, sender)
+        transaction.effects()
+        found.vetoes.add(seat)
+        transaction.emit(self.NAME, "Vetoed", application=application, reviewer=sender, reasonHash=reason_hash)
+        if len(found.vetoes) == self._params.veto_threshold:
+            self._reject(transaction, application, found)
+
+    @external("uint256")
+    def admit(self, transaction: Transaction, application: int) -> None:
+        """Anyone: admit an approved applicant whose veto window is over."""
+        now = transaction.timestamp
+        self._require_unpaused(transaction)
+        found = self._require_probation(transaction, application)
+        transaction.require(now >= found.admit_at, "VetoWindowOpen", found.admit_at, now)
+        self._check_admission(transaction)
+        transaction.effects()
+        self._admit(transaction, application, found)
+
+    @external("bytes", "bytes32")
+    def update_peer(self, transaction: Transaction, peer_id: bytes, encryption_key: bytes) -> None:
+        """Change how others reach a member."""
+        sender = transaction.sender
+        status = self.status_of(sender)
+        is_member = status in (MemberStatus.ACTIVE, MemberStatus.EXITING)
+        transaction.require(is_member, "WrongStatus", sender, int(status), int(MemberStatus.ACTIVE))
+        self._check_peer_id(transaction, peer_id)
+        transaction.effects()
+        self.accounts[sender].peer_id = peer_id
+        transaction.emit(self.NAME, "PeerUpdated", member=sender, peerId=peer_id, encryptionKey=encryption_key)
+
+    def _approve(self, transaction: Transaction, application: int, found: Application) -> None:
+        if not self._params.veto_window:
             self._admit(transaction, application, found)
-        elif is_rejected:
-            found.state = ApplicationState.REFUSED
-            self.accounts[found.applicant] = Account()
-            transaction.emit(self.NAME, "Rejected", application=application, applicant=found.applicant)
+            return
+        found.state = ApplicationState.PROBATION
+        found.admit_at = transaction.timestamp + self._params.veto_window
+        self.accounts[found.applicant].status = MemberStatus.PROBATION
+        transaction.emit(
+            self.NAME, "ProbationStarted", application=application, applicant=found.applicant, admitAt=found.admit_at
+        )
+
+    def _reject(self, transaction: Transaction, application: int, found: Application) -> None:
+        found.state = ApplicationState.REFUSED
+        self.accounts[found.applicant] = Account()
+        transaction.emit(self.NAME, "Rejected", application=application, applicant=found.applicant)
+
+    def _check_admission(self, transaction: Transaction) -> None:
+        """What every admission needs besides approval: budget, then rate."""
+        granted, now = self._granted + self._params.grant, transaction.timestamp
+        budget = self._params.grant_budget
+        transaction.require(granted <= budget, "GrantBudgetExhausted", granted, budget)
+        next_at = self._bucket.next_at(now)
+        transaction.require(next_at <= now, "AdmissionsLimited", next_at, now)
+        self._token.check_cap(transaction, self._params.grant)
 
     def _admit(self, transaction: Transaction, application: int, found: Application) -> None:
+        grant = self._params.grant
+        self._bucket.take(transaction.timestamp)
+        self._granted += grant
         found.state = ApplicationState.APPROVED
         account = self.accounts[found.applicant]
         account.status = MemberStatus.ACTIVE
-        account.grant = self._grant
-        self._set_stake(transaction, account, account.stake + self._grant)
-        transaction.emit(self.NAME, "Admitted", application=application, member=found.applicant, grant=self._grant)
-        self._token.move(transaction, ZERO_ADDRESS, self.address, self._grant)
+        account.unvested = grant
+        account.admitted_in = self.rounds.current_round()
+        self._set_stake(transaction, account, grant)
+        transaction.emit(self.NAME, "Admitted", application=application, member=found.applicant, grant=grant)
+        self._token.move(transaction, ZERO_ADDRESS, self.address, grant)
+
+    # --- stake ---
 
     @external("uint96")
     def bond(self, transaction: Transaction, amount: int) -> None:
         """Add own tokens to the stake; needs an allowance."""
         sender = transaction.sender
-        self._require_status(transaction, MemberStatus.ACTIVE)
+        self._require_status(transaction, sender, MemberStatus.ACTIVE)
         self._token.check_spend(transaction, sender, self.address, amount)
         transaction.effects()
         account = self.accounts[sender]
@@ -163,40 +171,71 @@ class MemberRegistry(Contract):
         transaction.emit(self.NAME, "Bonded", member=sender, amount=amount, stake=account.stake)
         self._token.spend(transaction, sender, self.address, self.address, amount)
 
+    @external("uint256", "uint16")
+    def vest(self, transaction: Transaction, round_number: int, index: int) -> int:
+        """Anyone, once per accepted update: a fifth of its owner's grant becomes the owner's; the amount."""
+        phase = Phase(self.rounds.phase_of(round_number)[0])
+        transaction.require(phase is Phase.FINALIZED, "RoundNotFinalized", round_number, int(phase))
+        status = self.rounds.result_of(round_number, index)[0]
+        is_accepted = status == UpdateStatus.ACCEPTED
+        transaction.require(is_accepted, "UpdateNotAccepted", round_number, index, int(status))
+        is_new = (round_number, index) not in self._vested
+        transaction.require(is_new, "AlreadyVested", round_number, index)
+        owner = self.rounds.owner_of(round_number, index)
+        account = self.account(owner)
+        transaction.require(account.unvested, "NothingToVest", owner)
+        is_later = round_number > account.admitted_in
+        transaction.require(is_later, "OlderThanGrant", round_number, account.admitted_in)
+        transaction.effects()
+        amount = vesting(account.unvested, self._params.grant)
+        self._vested.add((round_number, index))
+        account.unvested -= amount
+        transaction.emit(
+            self.NAME,
+            "Vested",
+            member=owner,
+            round=round_number,
+            index=index,
+            amount=amount,
+            unvested=account.unvested,
+        )
+        return amount
+
     @external()
     def start_exit(self, transaction: Transaction) -> None:
         """Begin to leave; the stake stays slashable for the exit delay."""
         sender = transaction.sender
-        self._require_status(transaction, MemberStatus.ACTIVE)
+        self._require_status(transaction, sender, MemberStatus.ACTIVE)
         transaction.effects()
         account = self.accounts[sender]
-        self._eligible -= self._is_counted(account)
+        self._eligible -= self.is_counted(account)
         account.status = MemberStatus.EXITING
-        account.exit_at = transaction.timestamp + self._exit_delay
+        account.exit_at = transaction.timestamp + self._params.exit_delay
         transaction.emit(self.NAME, "ExitStarted", member=sender, exitAt=account.exit_at)
 
     @external()
     def finish_exit(self, transaction: Transaction) -> None:
-        """Leave: what is left of the grant burns, the rest of the stake is paid out."""
+        """Leave: what is unvested of the grant burns, the rest of the stake is paid out."""
         sender = transaction.sender
-        self._require_status(transaction, MemberStatus.EXITING)
+        self._require_status(transaction, sender, MemberStatus.EXITING)
         account = self.accounts[sender]
         now = transaction.timestamp
         transaction.require(now >= account.exit_at, "ExitTooEarly", account.exit_at, now)
         transaction.effects()
-        burned, paid = account.grant, account.stake - account.grant
+        burned, paid = account.unvested, account.stake - account.unvested
         self.accounts[sender] = Account()
         transaction.emit(self.NAME, "Exited", member=sender, paid=paid, burned=burned)
         self._token.move(transaction, self.address, ZERO_ADDRESS, burned)
         self._token.move(transaction, self.address, sender, paid)
 
+    # --- court and timelock ---
+
     @external("address", "uint16", "uint8", "uint256", "address")
     def slash(  # noqa: PLR0917 - the contract's signature
         self, transaction: Transaction, member: Address, bps: int, fault: int, round_number: int, prover: Address
     ) -> int:
-        """Take ``bps`` of a stake, rounded up; the RoundManager only."""
-        sender = transaction.sender
-        transaction.require(sender == self._court, "NotCourt", sender, self._court)
+        """Take ``bps`` of a stake, rounded up; the court only."""
+        self._require_court(transaction)
         transaction.require(bps <= BPS, "PenaltyAboveWhole", bps, BPS)
         transaction.effects()
         return self.take(transaction, member, bps, fault, round_number, prover)
@@ -204,13 +243,14 @@ class MemberRegistry(Contract):
     def take(  # noqa: PLR0917 - the same arguments as `slash`
         self, transaction: Transaction, member: Address, bps: int, fault: int, round_number: int, prover: Address
     ) -> int:
-        """Effect of `slash`: the amount taken. Own bond goes first, so a grant is no cushion."""
-        account = self.accounts.get(member, Account())
+        """Effect of `slash`: the amount taken. The own part goes first, so a grant is no cushion; only it pays a bounty."""
+        account = self.account(member)
         amount = penalty_up(account.stake, bps)
-        burned, bounty = divide(amount, own=account.stake - account.grant, is_proven=prover != ZERO_ADDRESS)
+        own = account.stake - account.unvested
+        burned, bounty = divide(amount, own=own, is_proven=prover != ZERO_ADDRESS)
         if amount:
             self._set_stake(transaction, account, account.stake - amount)
-            account.grant = min(account.grant, account.stake)
+            account.unvested = min(account.unvested, account.stake)
         transaction.emit(
             self.NAME,
             "Slashed",
@@ -231,126 +271,88 @@ class MemberRegistry(Contract):
     @external("address")
     def ban(self, transaction: Transaction, account: Address) -> None:
         """Shut an account out for ever; the court only."""
-        sender = transaction.sender
-        transaction.require(sender == self._court, "NotCourt", sender, self._court)
+        self._require_court(transaction)
         transaction.effects()
         self.shut_out(transaction, account)
 
-    def shut_out(self, transaction: Transaction, account: Address) -> None:
-        """Effect of `ban`: what is left of the stake burns."""
-        found = self.accounts.get(account, Account())
-        if found.status is MemberStatus.BANNED:
+    def shut_out(self, transaction: Transaction, address: Address) -> None:
+        """Effect of `ban`: what penalties left of the stake burns."""
+        account = self.account(address)
+        if account.status is MemberStatus.BANNED:
             return
-        self._eligible -= found.eligible_since > 0 and self._is_counted(found)
-        self.accounts[account] = Account(MemberStatus.BANNED)
-        transaction.emit(self.NAME, "Banned", account=account, burned=found.stake)
-        self._token.move(transaction, self.address, ZERO_ADDRESS, found.stake)
+        self._eligible -= self.is_counted(account)
+        self.accounts[address] = Account(MemberStatus.BANNED)
+        transaction.emit(self.NAME, "Banned", account=address, burned=account.stake)
+        self._token.move(transaction, self.address, ZERO_ADDRESS, account.stake)
 
-    @view("address", "uint256")
-    def is_eligible(self, member: Address, opened_at: int) -> bool:
-        """Active, bonded, and both since before ``opened_at``."""
-        account = self.accounts.get(member, Account())
-        return self._is_counted(account) and account.eligible_since < opened_at
+    @external("uint256", "address", "uint40")
+    def set_seat(self, transaction: Transaction, seat: int, holder: Address, expires_at: int) -> None:
+        """Give a committee seat to an account for a term, or empty it; the timelock only."""
+        sender, now = transaction.sender, transaction.timestamp
+        timelock = self._wiring.timelock
+        transaction.require(sender == timelock, "NotTimelock", sender, timelock)
+        self.seat(seat)
+        least, most = (0, 0) if holder == ZERO_ADDRESS else (now + 1, now + LONGEST_TERM)
+        transaction.require(least <= expires_at <= most, "BadTerm", expires_at, least, most)
+        if holder != ZERO_ADDRESS:
+            taken = self._seat_held_by(holder)
+            transaction.require(taken in (None, seat), "SeatTaken", holder, taken)
+        transaction.effects()
+        self._seats[seat] = Seat(holder, expires_at)
+        transaction.emit(self.NAME, "SeatSet", seat=seat, holder=holder, expiresAt=expires_at)
 
-    @view()
-    def eligible_count(self) -> int:
-        """Members that are active and bonded now."""
-        return self._eligible
+    # --- helpers ---
 
-    @view("address")
-    def stake_of(self, member: Address) -> int:
-        """Stake, in exit too."""
-        return self.accounts.get(member, Account()).stake
+    def _require_unpaused(self, transaction: Transaction) -> None:
+        guardian = self._wiring.guardian
+        transaction.require(guardian is None or not guardian.is_paused(ENTRY_JOIN), "JoiningPaused")
 
-    @view("address")
-    def status_of(self, member: Address) -> MemberStatus:
-        """Standing of an account."""
-        return self.accounts.get(member, Account()).status
+    def _require_court(self, transaction: Transaction) -> None:
+        sender, court = transaction.sender, self._wiring.court
+        transaction.require(sender == court, "NotCourt", sender, court)
 
-    @view()
-    def seat_count(self) -> int:
-        """Committee seats."""
-        return len(self._seats)
+    def _require_status(self, transaction: Transaction, account: Address, expected: MemberStatus) -> None:
+        actual = self.status_of(account)
+        transaction.require(actual is expected, "WrongStatus", account, int(actual), int(expected))
 
-    @view("uint256")
-    def seat_holder(self, seat: int) -> Address:
-        """Holder of a 0-based seat."""
-        if seat >= len(self._seats):
-            raise TransactionReverted("NoSuchSeat", (seat, len(self._seats)))
-        return self._seats[seat]
+    def _require_seat(self, transaction: Transaction) -> int:
+        """Number of the sender's seat, within its term."""
+        sender, now = transaction.sender, transaction.timestamp
+        number = self._seat_held_by(sender)
+        if number is None:
+            transaction.revert("NotSeatHolder", sender)
+        expires_at = self._seats[number].expires_at
+        transaction.require(now < expires_at, "SeatExpired", number, expires_at, now)
+        return number
 
-    @view()
-    def threshold(self) -> int:
-        """Approvals that admit."""
-        return self._threshold
+    def _require_probation(self, transaction: Transaction, application: int) -> Application:
+        found = self.application(application)
+        is_on_probation = found.state is ApplicationState.PROBATION
+        transaction.require(is_on_probation, "NotInProbation", application, int(found.state))
+        self._require_status(transaction, found.applicant, MemberStatus.PROBATION)
+        return found
 
-    @view()
-    def min_bond(self) -> int:
-        """Least stake of an eligible member."""
-        return self._min_bond
+    def _seat_held_by(self, holder: Address) -> int | None:
+        """The seat an account has, expired or not."""
+        return next((number for number, seat in enumerate(self._seats) if seat.holder == holder), None)
 
-    @view()
-    def grant(self) -> int:
-        """Minted into a newcomer's stake."""
-        return self._grant
-
-    @view("address")
-    def unvested_of(self, member: Address) -> int:
-        """What penalties left of the grant."""
-        return self.accounts.get(member, Account()).grant
-
-    @view("address")
-    def exit_at_of(self, member: Address) -> int:
-        """When an exiting member's stake is free; 0 for others."""
-        return self.accounts.get(member, Account()).exit_at
-
-    @view("uint256")
-    def application_of(self, application: int) -> tuple[Address, int, int, int]:
-        """(applicant, state, approvals, refusals)."""
-        found = self._applications.get(application, Application(ZERO_ADDRESS, ApplicationState.NONE))
-        approvals = sum(found.verdicts.values())
-        return found.applicant, int(found.state), approvals, len(found.verdicts) - approvals
-
-    @view()
-    def application_count(self) -> int:
-        """Requests to join so far."""
-        return len(self._applications)
-
-    @view()
-    def total_stake(self) -> int:
-        """Sum of all stakes."""
-        return sum(account.stake for account in self.accounts.values())
-
-    @view()
-    def round_manager(self) -> Address:
-        """The only account that may slash."""
-        return self._round_manager
-
-    @view()
-    def token(self) -> Address:
-        """Address of the contribution token."""
-        return self._token.address
-
-    @view()
-    def exit_delay(self) -> int:
-        """Seconds from `startExit` to `finishExit`."""
-        return self._exit_delay
-
-    def _require_status(self, transaction: Transaction, expected: MemberStatus) -> None:
-        sender = transaction.sender
-        actual = self.status_of(sender)
-        transaction.require(actual is expected, "WrongStatus", sender, int(actual), int(expected))
-
-    def _is_counted(self, account: Account) -> bool:
-        return account.status is MemberStatus.ACTIVE and account.stake >= self._min_bond
+    @staticmethod
+    def _check_peer_id(transaction: Transaction, peer_id: bytes) -> None:
+        transaction.require(len(peer_id) <= MAX_PEER_ID_BYTES, "PeerIdTooLong", len(peer_id), MAX_PEER_ID_BYTES)
 
     def _set_stake(self, transaction: Transaction, account: Account, stake: int) -> None:
         """Change a stake and keep the count of eligible members; becoming eligible starts its clock anew."""
-        was_counted = account.eligible_since > 0 and self._is_counted(account)
+        was_counted = account.eligible_since > 0 and self.is_counted(account)
         account.stake = stake
-        is_counted = self._is_counted(account)
+        is_counted = self.is_counted(account)
         if is_counted and not was_counted:
             account.eligible_since = transaction.timestamp
         elif was_counted and not is_counted:
             account.eligible_since = 0
         self._eligible += is_counted - was_counted
+
+
+def vesting(unvested: int, grant: int) -> int:
+    """What one accepted update vests: ⌊grant / 5⌋, or all that is left where that is less, or more by the rounding alone."""
+    fifth = grant // VESTING_UPDATES
+    return unvested if unvested < fifth + VESTING_UPDATES else fifth

@@ -129,5 +129,6 @@ class RoundPhases(RoundStorage):
         )
 
     def _require_steward(self, transaction: Transaction, round_number: int) -> None:
-        steward = self._registry.seat_holder(round_number % self._registry.seat_count())
+        seat = self._registry.seat(round_number % self._registry.seat_count())
+        steward = seat.holder_at(transaction.timestamp)
         transaction.require(transaction.sender == steward, "NotSteward", transaction.sender, steward)

@@ -5,7 +5,7 @@ Time is a counter: every call makes one block of one second. Whoever is not name
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from node.protocol.errors import TransactionReverted
 from node.protocol.hashing import keccak256
 from node.protocol.sortition import assigned_updates, attesters, verifiers_per_update
 from node.protocol.types import Address, Call, ChainEvent, MemberStatus, Phase
+from node.sim.abi import Log
 from node.sim.ledger import Deployment, Ledger, address_of
 
 START = 1_800_000_000
@@ -77,7 +78,8 @@ class Community:
         self.now = START
         self.events: list[ChainEvent] = []
         self._seed = seed
-        self.ledger = Ledger(self.deployment, self._block_hash)
+        self.ledger = Ledger(self.deployment, self._block_hash, lambda: self.now)
+        self._record(self.ledger.founding_logs)
         for place, member in enumerate(self.members):
             self.admit(member, f"peer-{place}".encode())
         self.wait(1)
@@ -92,12 +94,15 @@ class Community:
         call = Call(contract, function, arguments)
         self.ledger.preflight(sender, call, number=self.block, timestamp=self.now)
         result, logs = self.ledger.execute(sender, call, number=self.block, timestamp=self.now)
+        self._record(logs)
+        return result
+
+    def _record(self, logs: Sequence[Log]) -> None:
         identity = keccak256(f"{self._seed}/{self.block}".encode())
         self.events += [
             ChainEvent(log.contract, log.name, log.arguments, self.block, self.now, identity, place)
             for place, log in enumerate(logs)
         ]
-        return result
 
     def read(self, function: str, *arguments: object, contract: str = "RoundManager") -> Any:
         """Result of a view function."""

@@ -216,11 +216,10 @@ async def audit_of(community: Community) -> AuditReport:
         court_params=deployment.court,
         scoring=deployment.scoring,
         emission=deployment.emission,
-        grant=deployment.grant,
+        registry=deployment.registry,
         genesis_model_hash=deployment.genesis.model_hash,
         guideline_hash=community.guideline.hash,
         committee=community.seats,
-        threshold=deployment.threshold,
     )
     auditor = ModelAuditor(
         community.swarm.join("auditor"), community.guideline, deployment.chain_id, rules.round_manager, 5.0

@@ -111,6 +111,11 @@ def _rounds(manifest: Manifest, **changes: int) -> Manifest:
         (lambda m: _registry(m, min_bond=1), "MemberRegistry.minBond"),
         (lambda m: _registry(m, grant=1), "MemberRegistry.grant"),
         (lambda m: _registry(m, exit_delay=1), "MemberRegistry.exitDelay"),
+        (lambda m: _registry(m, veto_threshold=1), "MemberRegistry.vetoThreshold"),
+        (lambda m: _registry(m, grant_budget=1), "MemberRegistry.grantBudget"),
+        (lambda m: _registry(m, veto_window=1), "MemberRegistry.vetoWindow"),
+        (lambda m: _registry(m, admission_burst=1), "MemberRegistry.admissionBurst"),
+        (lambda m: _registry(m, admissions_per_day=1), "MemberRegistry.admissionsPerDay"),
         (lambda m: _rounds(m, tau=1), "RoundManager.params"),
     ],
 )

@@ -9,8 +9,8 @@ import {IRoundManager} from "./IRoundManager.sol";
 /// @dev Amounts are in units of 10⁻¹⁸ CWT. Claims are pulled: anyone may send them, the owner is always the one paid, and
 /// nothing is minted that nobody earned. Nobody owns this contract; all its numbers are fixed at deployment.
 ///
-/// Assumptions. Safety: `roundManager` reports what it settled, and never changes it after Finalized. Liveness: the
-/// token's cap is not reached; the constructor checks that emissions alone cannot reach it, and grants count besides.
+/// Assumption. Safety: `roundManager` reports what it settled, and never changes it after Finalized. No claim ever meets the
+/// token's cap: the constructor checks that all emissions and all grants together stay within it.
 interface IRewardDistributor {
     /// @notice A participant's whole pay of a round was minted; all zero where it forfeited or earned nothing.
     event Claimed(
@@ -35,8 +35,8 @@ interface IRewardDistributor {
 
     /// @notice Thrown at deployment when emission, halving, weight target or treasury is zero.
     error ZeroParameter(uint256 initialEmission, uint256 halving, uint256 wTarget, address treasury);
-    /// @notice Thrown at deployment when all emissions together could exceed the token's cap.
-    error EmissionsAboveCap(uint256 emissions, uint256 cap);
+    /// @notice Thrown at deployment when all emissions and all grants together could exceed the token's cap.
+    error MintsAboveCap(uint256 emissions, uint256 grantBudget, uint256 cap);
     /// @notice Thrown at deployment when the token names another distributor than this one.
     error WiredElsewhere(address actual, address expected);
 

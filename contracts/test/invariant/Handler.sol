@@ -77,6 +77,7 @@ contract Handler is Community {
 
     function _openSome(uint256 choice) private {
         _verdictSeed = choice;
+        _renewSeats();
         if (choice % 4 != 0) {
             (, uint40 ended) = rounds.phaseOf(rounds.currentRound());
             if (block.timestamp <= uint256(ended) + 1 hours) {
@@ -294,6 +295,7 @@ contract Handler is Community {
 
     function _prove(bytes memory proof, address accused) private returns (bool ok) {
         uint256 stake = registry.stakeOf(accused);
+        uint256 own = stake - registry.unvestedOf(accused);
         uint256 balance = token.balanceOf(address(this));
         (ok,) = address(rounds).call(proof);
         uint256 loss = stake - registry.stakeOf(accused);
@@ -301,7 +303,7 @@ contract Handler is Community {
         if (ok) ++proofs;
         else ++refusals;
         require(ok || loss + bounty == 0, "a refused proof costs nothing");
-        require(bounty == loss / 2, "I13: half, rounded down, to the prover");
+        require(bounty == (loss < own ? loss : own) / 2, "I13: half of the own part, rounded down, to the prover");
         slashed += loss;
         bounties += bounty;
     }
@@ -355,8 +357,19 @@ contract Handler is Community {
     }
 
     function _join(address account) private {
+        _renewSeats();
         _admit(account);
         granted += GRANT;
+    }
+
+    /// No seat expires while a round runs (MembershipHandler lets them).
+    function _renewSeats() private {
+        (, uint40 expiresAt) = registry.seatOf(0);
+        if (expiresAt > block.timestamp + 100 days) return;
+        for (uint256 seat = 0; seat < seats.length; ++seat) {
+            vm.prank(timelock);
+            registry.setSeat(seat, seats[seat], uint40(block.timestamp + 365 days));
+        }
     }
 
     /// I23: tokens sent by mistake change nobody's stake or pay.

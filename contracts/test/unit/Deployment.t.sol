@@ -6,6 +6,7 @@ import {MemberRegistry} from "../../src/MemberRegistry.sol";
 import {RewardDistributor} from "../../src/RewardDistributor.sol";
 import {RoundManager} from "../../src/RoundManager.sol";
 import {IContributionToken} from "../../src/interfaces/IContributionToken.sol";
+import {IGuardian} from "../../src/interfaces/IGuardian.sol";
 import {IMemberRegistry} from "../../src/interfaces/IMemberRegistry.sol";
 import {IRewardDistributor} from "../../src/interfaces/IRewardDistributor.sol";
 import {IRoundManager} from "../../src/interfaces/IRoundManager.sol";
@@ -33,8 +34,17 @@ contract DeploymentTest is Community {
 
     /// A registry as deployed above, except for what the caller changed; the token names it.
     function _registry(address[] memory holders, uint8 threshold, uint96 minBond, uint96 grant) private {
+        IMemberRegistry.Params memory p = _membership();
+        p.threshold = threshold;
+        p.vetoThreshold = 1;
+        p.minBond = minBond;
+        p.grant = grant;
+        _registry(holders, p);
+    }
+
+    function _registry(address[] memory holders, IMemberRegistry.Params memory p) private {
         ContributionToken other = new ContributionToken(address(1), _next(vm.getNonce(address(this)) + 1));
-        new MemberRegistry(other, address(2), holders, threshold, minBond, grant, EXIT_DELAY);
+        new MemberRegistry(_wiring(other, address(2)), holders, p);
     }
 
     function test_RevertWhen_theTokenNamesAnotherRegistry() public {
@@ -43,7 +53,7 @@ contract DeploymentTest is Community {
                 IMemberRegistry.WiredElsewhere.selector, address(registry), _next(vm.getNonce(address(this)))
             )
         );
-        new MemberRegistry(token, address(2), seats, 3, MIN_BOND, GRANT, EXIT_DELAY);
+        new MemberRegistry(_wiring(token, address(2)), seats, _membership());
     }
 
     function test_RevertWhen_seatsAreNone() public {
@@ -78,6 +88,95 @@ contract DeploymentTest is Community {
         this.deployRegistry(seats, 3, MIN_BOND, MIN_BOND - 1);
         vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.BadBond.selector, 0, GRANT));
         this.deployRegistry(seats, 3, 0, GRANT);
+    }
+
+    function test_RevertWhen_theVetoThresholdIsOutOfRange() public {
+        IMemberRegistry.Params memory p = _membership();
+        p.vetoThreshold = 0;
+        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.BadThreshold.selector, 0, 5));
+        this.deployRegistry(seats, p);
+        p.vetoThreshold = 6;
+        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.BadThreshold.selector, 6, 5));
+        this.deployRegistry(seats, p);
+        p.vetoThreshold = 5;
+        this.deployRegistry(seats, p);
+    }
+
+    function test_RevertWhen_theBudgetHoldsNoGrantOrExceedsTheCap() public {
+        IMemberRegistry.Params memory p = _membership();
+        uint256 cap = token.CAP();
+        p.grantBudget = GRANT - 1;
+        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.BadGrantBudget.selector, GRANT - 1, GRANT, cap));
+        this.deployRegistry(seats, p);
+        p.grantBudget = uint96(cap) + 1;
+        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.BadGrantBudget.selector, cap + 1, GRANT, cap));
+        this.deployRegistry(seats, p);
+        p.grantBudget = GRANT;
+        this.deployRegistry(seats, p);
+        p.grantBudget = uint96(cap);
+        this.deployRegistry(seats, p);
+    }
+
+    function _refused(IMemberRegistry.Params memory p, bytes32 name, uint256 value, uint256 least, uint256 most)
+        private
+    {
+        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.ParameterOutOfBounds.selector, name, value, least, most));
+        this.deployRegistry(seats, p);
+    }
+
+    function test_I17_RevertWhen_aConstantOfTheRegistryIsOutOfBounds() public {
+        IMemberRegistry.Params memory p = _membership();
+        p.vetoWindow = 30 days;
+        p.seatTerm = 365 days;
+        p.admissionBurst = 1;
+        p.admissionsPerDay = 1;
+        this.deployRegistry(seats, p);
+        p.vetoWindow = 30 days + 1;
+        _refused(p, "vetoWindow", 30 days + 1, 0, 30 days);
+        p = _membership();
+        p.seatTerm = 365 days + 1;
+        _refused(p, "seatTerm", 365 days + 1, 1, 365 days);
+        p.seatTerm = 0;
+        _refused(p, "seatTerm", 0, 1, 365 days);
+        p = _membership();
+        p.admissionBurst = 0;
+        _refused(p, "admissionBurst", 0, 1, type(uint16).max);
+        p = _membership();
+        p.admissionsPerDay = 0;
+        _refused(p, "admissionsPerDay", 0, 1, type(uint16).max);
+    }
+
+    function deployRegistry(address[] calldata holders, IMemberRegistry.Params calldata p) external {
+        _registry(holders, p);
+    }
+
+    function deployWired(IMemberRegistry.Wiring calldata wiring) external {
+        IMemberRegistry.Wiring memory w = wiring;
+        w.token = new ContributionToken(address(1), _next(vm.getNonce(address(this)) + 1));
+        new MemberRegistry(w, seats, _membership());
+    }
+
+    function test_RevertWhen_aRoleIsZero() public {
+        IMemberRegistry.Wiring memory w = _wiring(token, address(2));
+        for (uint256 role = 0; role < 3; ++role) {
+            w = _wiring(token, address(2));
+            if (role == 0) w.roundManager = address(0);
+            if (role == 1) w.court = address(0);
+            if (role == 2) w.timelock = address(0);
+            vm.expectRevert(
+                abi.encodeWithSelector(IMemberRegistry.ZeroRole.selector, w.roundManager, w.court, w.timelock)
+            );
+            this.deployWired(w);
+        }
+    }
+
+    function test_RevertWhen_theGuardianIsNoContract() public {
+        IMemberRegistry.Wiring memory w = _wiring(token, address(2));
+        w.guardian = IGuardian(address(0));
+        this.deployWired(w); // no guardian at all is fine
+        w.guardian = IGuardian(treasury);
+        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.GuardianWithoutCode.selector, treasury));
+        this.deployWired(w);
     }
 
     function test_64seatsAreAllowed() public {
@@ -118,7 +217,9 @@ contract DeploymentTest is Community {
     function deployRounds(IRoundManager.Params calldata p, uint40 exitDelay) external {
         uint256 nonce = vm.getNonce(address(this));
         ContributionToken t = new ContributionToken(address(1), _next(nonce + 1));
-        MemberRegistry r = new MemberRegistry(t, _next(nonce + 2), seats, 3, MIN_BOND, GRANT, exitDelay);
+        IMemberRegistry.Params memory membership = _membership();
+        membership.exitDelay = exitDelay;
+        MemberRegistry r = new MemberRegistry(_wiring(t, _next(nonce + 2)), seats, membership);
         new RoundManager(r, GUIDELINE, GENESIS_MODEL, GENESIS_CID, p);
     }
 
@@ -212,10 +313,13 @@ contract DeploymentTest is Community {
         this.deployDistributor(treasury_, e0, halving, wTarget);
     }
 
-    function test_RevertWhen_emissionsCouldExceedTheCap() public {
+    function test_I20_RevertWhen_emissionsAndGrantsCouldExceedTheCap() public {
+        this.deployDistributor(treasury, INITIAL_EMISSION, HALVING, 1); // with the grants exactly the cap
         uint256 e0 = INITIAL_EMISSION + 1;
         vm.expectRevert(
-            abi.encodeWithSelector(IRewardDistributor.EmissionsAboveCap.selector, 2 * e0 * HALVING, token.CAP())
+            abi.encodeWithSelector(
+                IRewardDistributor.MintsAboveCap.selector, 2 * e0 * HALVING, uint256(GRANT_BUDGET), token.CAP()
+            )
         );
         this.deployDistributor(treasury, e0, HALVING, 1);
     }
@@ -227,6 +331,9 @@ contract DeploymentTest is Community {
         assertEq(token.registry(), address(registry), "token -> registry");
         assertEq(address(registry.token()), address(token), "registry -> token");
         assertEq(registry.roundManager(), address(rounds), "registry -> rounds");
+        assertEq(registry.court(), address(rounds), "registry -> court");
+        assertEq(registry.timelock(), timelock, "registry -> timelock");
+        assertEq(address(registry.guardian()), address(guardian), "registry -> guardian");
         assertEq(address(rounds.registry()), address(registry), "rounds -> registry");
         assertEq(address(distributor.token()), address(token), "distributor -> token");
         assertEq(address(distributor.roundManager()), address(rounds), "distributor -> rounds");
@@ -240,6 +347,11 @@ contract DeploymentTest is Community {
         assertEq(registry.minBond(), MIN_BOND, "bond");
         assertEq(registry.grant(), GRANT, "grant");
         assertEq(registry.exitDelay(), EXIT_DELAY, "exit delay");
+        assertEq(registry.vetoThreshold(), 2, "veto threshold");
+        assertEq(registry.vetoWindow(), 0, "veto window");
+        assertEq(registry.grantBudget(), GRANT_BUDGET, "budget");
+        assertEq(registry.admissionBurst(), 1000, "burst");
+        assertEq(registry.admissionsPerDay(), 1000, "per day");
         assertEq(distributor.initialEmission(), INITIAL_EMISSION, "emission");
         assertEq(distributor.halving(), HALVING, "halving");
         assertEq(distributor.wTarget(), W_TARGET, "weight target");

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
+import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
+
+import {IGuardian} from "../../src/interfaces/IGuardian.sol";
 import {IMemberRegistry} from "../../src/interfaces/IMemberRegistry.sol";
 import {Community} from "../utils/Community.sol";
 
 contract MemberRegistryTest is Community {
     address private alice = makeAddr("alice");
     address private prover = makeAddr("prover");
+    address private court;
 
     function setUp() public {
         _deploy(_defaults());
+        court = registry.court();
     }
 
     function _wrongStatus(address account, IMemberRegistry.Status actual, IMemberRegistry.Status expected)
@@ -133,6 +138,21 @@ contract MemberRegistryTest is Community {
         registry.bond(1);
     }
 
+    /// A stake has 88 bits: what is larger than all tokens together must not wrap into a small one.
+    function test_bond_RevertWhen_moreThanEverExists() public {
+        _admit(alice);
+        vm.prank(alice);
+        token.approve(address(registry), type(uint256).max);
+        uint96[3] memory amounts = [uint96(1 << 88), uint96(1 << 88) - uint96(GRANT), type(uint96).max];
+        for (uint256 i = 0; i < amounts.length; ++i) {
+            vm.expectRevert(
+                abi.encodeWithSelector(IERC20Errors.ERC20InsufficientBalance.selector, alice, 0, amounts[i])
+            );
+            vm.prank(alice);
+            registry.bond(amounts[i]);
+        }
+    }
+
     function test_bond_addsOwnTokens() public {
         _admit(alice);
         _fund(alice, 30e18);
@@ -206,14 +226,17 @@ contract MemberRegistryTest is Community {
     // --- slash --------------------------------------------------------------------------------------------------------
 
     function _slash(address account, uint16 bps, address by) private returns (uint256) {
-        vm.prank(address(rounds));
+        vm.prank(court);
         return registry.slash(account, bps, 1, 9, by);
     }
 
-    function test_slash_RevertWhen_notTheRoundManager() public {
-        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.NotRoundManager.selector, seats[0], address(rounds)));
-        vm.prank(seats[0]);
-        registry.slash(alice, 100, 1, 1, address(0));
+    function test_slash_RevertWhen_notTheCourt() public {
+        address[3] memory callers = [seats[0], timelock, address(guardian)];
+        for (uint256 i = 0; i < callers.length; ++i) {
+            vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.NotCourt.selector, callers[i], court));
+            vm.prank(callers[i]);
+            registry.slash(alice, 100, 1, 1, address(0));
+        }
     }
 
     function test_slash_RevertWhen_moreThanAll() public {
@@ -221,14 +244,34 @@ contract MemberRegistryTest is Community {
         _slash(alice, 10_001, address(0));
     }
 
-    function test_I13_slash_burnsHalfAndPaysHalf() public {
+    function test_I13_slash_burnsHalfOfTheOwnPartAndPaysHalf() public {
+        _admit(alice);
+        _bond(alice, 100e18);
+        vm.expectEmit(address(registry));
+        emit IMemberRegistry.Slashed(alice, 9, 1, 4e18, 2e18, 2e18, prover, 196e18);
+        assertEq(_slash(alice, 200, prover), 4e18, "amount");
+        assertEq(token.balanceOf(prover), 2e18, "bounty");
+        assertEq(token.totalSupply(), 198e18, "burned");
+        assertEq(registry.stakeOf(alice), 196e18, "stake");
+    }
+
+    function test_I13_slash_burnsTheUnvestedPartWhole() public {
         _admit(alice);
         vm.expectEmit(address(registry));
-        emit IMemberRegistry.Slashed(alice, 9, 1, 2e18, 1e18, 1e18, prover, 98e18);
+        emit IMemberRegistry.Slashed(alice, 9, 1, 2e18, 2e18, 0, prover, 98e18);
         assertEq(_slash(alice, 200, prover), 2e18, "amount");
-        assertEq(token.balanceOf(prover), 1e18, "bounty");
-        assertEq(token.totalSupply(), 99e18, "burned");
-        assertEq(registry.stakeOf(alice), 98e18, "stake");
+        assertEq(token.balanceOf(prover), 0, "no bounty out of a grant");
+        assertEq(token.totalSupply(), 98e18, "burned");
+    }
+
+    /// Three units of its own and a grant: the penalty takes them all and more, the bounty is half of the three.
+    function test_I13_slash_paysOutOfTheOwnPartOnly() public {
+        _admit(alice);
+        _bond(alice, 3);
+        uint256 amount = _slash(alice, 5000, prover);
+        assertEq(amount, 50e18 + 2, "half of everything, rounded up");
+        assertEq(token.balanceOf(prover), 1, "half of 3, rounded down");
+        assertEq(registry.unvestedOf(alice), registry.stakeOf(alice), "nothing of its own is left");
     }
 
     function test_slash_burnsAllWithoutProver() public {
@@ -304,20 +347,183 @@ contract MemberRegistryTest is Community {
         _bond(alice, extra);
         uint256 stake = registry.stakeOf(alice);
         uint256 supply = token.totalSupply();
+        uint256 own = stake - registry.unvestedOf(alice);
         uint256 amount = _slash(alice, bps, hasProver ? prover : address(0));
         assertLe(amount, stake, "at most the stake");
         assertGe(amount * 10_000, stake * bps, "rounded up");
         assertLt(amount * 10_000, stake * bps + 10_000, "by less than one unit");
         uint256 burned = supply - token.totalSupply();
         assertEq(burned + token.balanceOf(prover), amount, "burned + bounty");
-        assertGe(burned, token.balanceOf(prover), "the odd unit burns");
+        assertEq(token.balanceOf(prover), hasProver ? _min(amount, own) / 2 : 0, "half of the own part");
+        assertEq(registry.unvestedOf(alice), _min(GRANT, stake - amount), "own tokens go first");
         assertEq(registry.totalStake(), stake - amount, "total");
         assertEq(token.balanceOf(address(registry)), stake - amount, "I4 solvent");
     }
 
-    function test_seatHolder_RevertWhen_outOfRange() public {
-        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.NoSuchSeat.selector, 5, 5));
-        registry.seatHolder(5);
+    function _min(uint256 a, uint256 b) private pure returns (uint256) {
+        return a < b ? a : b;
+    }
+
+    // --- ban ----------------------------------------------------------------------------------------------------------
+
+    function _ban(address account) private {
+        vm.prank(court);
+        registry.ban(account);
+    }
+
+    function test_ban_RevertWhen_notTheCourt() public {
+        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.NotCourt.selector, timelock, court));
+        vm.prank(timelock);
+        registry.ban(alice);
+    }
+
+    function test_ban_afterAWholePenaltyIsForEver() public {
+        _admit(alice);
+        _slash(alice, 10_000, prover);
+        vm.expectEmit(address(registry));
+        emit IMemberRegistry.Banned(alice, 0);
+        _ban(alice);
+        _assertStatus(alice, IMemberRegistry.Status.Banned, "status");
+        assertEq(registry.eligibleCount(), 0, "counted out once");
+        vm.expectRevert(_wrongStatus(alice, IMemberRegistry.Status.Banned, IMemberRegistry.Status.None));
+        _apply(alice);
+        skip(3650 days);
+        vm.expectRevert(_wrongStatus(alice, IMemberRegistry.Status.Banned, IMemberRegistry.Status.None));
+        _apply(alice);
+    }
+
+    function test_ban_burnsWhatIsLeft() public {
+        _admit(alice);
+        _bond(alice, 30e18);
+        vm.expectEmit(address(registry));
+        emit IMemberRegistry.Banned(alice, GRANT + 30e18);
+        _ban(alice);
+        assertEq(token.totalSupply(), 0, "burned");
+        assertEq(registry.stakeOf(alice) + registry.unvestedOf(alice) + registry.totalStake(), 0, "nothing left");
+        assertEq(registry.eligibleCount(), 0, "not eligible");
+        assertFalse(registry.isEligible(alice, block.timestamp + 1), "not eligible");
+        uint256 logs = _logsOf(alice);
+        assertEq(logs, 0, "banned once: the second time nothing happens");
+        vm.expectRevert(_wrongStatus(alice, IMemberRegistry.Status.Banned, IMemberRegistry.Status.Active));
+        vm.prank(alice);
+        registry.startExit();
+        vm.expectRevert(_wrongStatus(alice, IMemberRegistry.Status.Banned, IMemberRegistry.Status.Active));
+        vm.prank(alice);
+        registry.bond(0);
+    }
+
+    function _logsOf(address account) private returns (uint256) {
+        vm.recordLogs();
+        _ban(account);
+        return vm.getRecordedLogs().length;
+    }
+
+    function test_ban_reachesAMemberInExit() public {
+        _admit(alice);
+        _bond(alice, 30e18);
+        vm.prank(alice);
+        registry.startExit();
+        _ban(alice);
+        assertEq(registry.eligibleCount(), 0, "counted out once");
+        assertEq(registry.exitAtOf(alice), 0, "no exit");
+        skip(EXIT_DELAY);
+        vm.expectRevert(_wrongStatus(alice, IMemberRegistry.Status.Banned, IMemberRegistry.Status.Exiting));
+        vm.prank(alice);
+        registry.finishExit();
+        assertEq(token.balanceOf(alice), 0, "paid nothing");
+    }
+
+    function test_ban_ofOneBelowTheBondCountsNobodyOut() public {
+        _admit(alice);
+        _admit(prover);
+        _slash(alice, 9000, address(0));
+        assertEq(registry.eligibleCount(), 1, "one below the bond");
+        _ban(alice);
+        assertEq(registry.eligibleCount(), 1, "the other stays");
+    }
+
+    /// An application that was open when its applicant was banned can no longer be decided, least of all into a new start.
+    function test_ban_reachesAnApplicant() public {
+        uint256 application = _apply(alice);
+        _review(application, 0, 2, true);
+        _ban(alice);
+        for (uint256 approve = 0; approve < 2; ++approve) {
+            vm.expectRevert(_wrongStatus(alice, IMemberRegistry.Status.Banned, IMemberRegistry.Status.Applied));
+            vm.prank(seats[2]);
+            registry.review(application, approve == 1, 0);
+        }
+        assertEq(token.totalSupply(), 0, "no grant");
+    }
+
+    function test_ban_reachesAStranger() public {
+        _ban(alice);
+        vm.expectRevert(_wrongStatus(alice, IMemberRegistry.Status.Banned, IMemberRegistry.Status.None));
+        _apply(alice);
+        assertEq(_slash(alice, 10_000, prover), 0, "nothing to slash");
+    }
+
+    // --- updatePeer ---------------------------------------------------------------------------------------------------
+
+    function test_updatePeer() public {
+        vm.expectRevert(_wrongStatus(alice, IMemberRegistry.Status.None, IMemberRegistry.Status.Active));
+        vm.prank(alice);
+        registry.updatePeer(hex"01", keccak256("key"));
+        _admit(alice);
+        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.PeerIdTooLong.selector, 65, 64));
+        vm.prank(alice);
+        registry.updatePeer(new bytes(65), 0);
+        vm.expectEmit(address(registry));
+        emit IMemberRegistry.PeerUpdated(alice, hex"002408012345", keccak256("new key"));
+        vm.prank(alice);
+        registry.updatePeer(hex"002408012345", keccak256("new key"));
+        vm.startPrank(alice);
+        registry.startExit();
+        registry.updatePeer(new bytes(64), 0); // duties go on in exit
+        skip(EXIT_DELAY);
+        registry.finishExit();
+        vm.expectRevert(_wrongStatus(alice, IMemberRegistry.Status.None, IMemberRegistry.Status.Active));
+        registry.updatePeer(hex"01", 0);
+        vm.stopPrank();
+    }
+
+    // --- the guardian -------------------------------------------------------------------------------------------------
+
+    function test_pause_blocksNewcomersOnly() public {
+        _admit(alice);
+        _bond(alice, 1e18);
+        uint256 application = _apply(prover);
+        guardian.set(IGuardian.Entry.Join, true);
+        vm.expectRevert(IMemberRegistry.JoiningPaused.selector);
+        _apply(makeAddr("bob"));
+        vm.expectRevert(IMemberRegistry.JoiningPaused.selector);
+        _review(application, 0, 1, false);
+        guardian.set(IGuardian.Entry.Join, false);
+        _review(application, 0, 3, true);
+        _assertStatus(prover, IMemberRegistry.Status.Active, "goes on");
+    }
+
+    /// I14: nothing that is paused stops anybody who leaves.
+    function test_I14_pauseNeverBlocksAnExit() public {
+        _admit(alice);
+        for (uint8 entry = 0; entry <= uint8(type(IGuardian.Entry).max); ++entry) {
+            guardian.set(IGuardian.Entry(entry), true);
+        }
+        _bond(alice, 30e18);
+        vm.startPrank(alice);
+        registry.updatePeer(hex"01", 0);
+        registry.startExit();
+        skip(EXIT_DELAY);
+        registry.finishExit();
+        vm.stopPrank();
+        assertEq(token.balanceOf(alice), 30e18, "paid");
+    }
+
+    function test_otherPausesDoNotStopNewcomers() public {
+        guardian.set(IGuardian.Entry.OpenRound, true);
+        guardian.set(IGuardian.Entry.Lock, true);
+        guardian.set(IGuardian.Entry.Publish, true);
+        _admit(alice);
+        _assertStatus(alice, IMemberRegistry.Status.Active, "in");
     }
 
     /// I23: a donation changes nobody's stake.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
+import {FakeGuardian} from "./FakeGuardian.sol";
 import {TestBase} from "./TestBase.sol";
 
 import {ContributionToken} from "../../src/ContributionToken.sol";
@@ -16,7 +17,9 @@ abstract contract Community is TestBase {
     uint96 internal constant MIN_BOND = 50e18;
     uint96 internal constant GRANT = 100e18;
     uint40 internal constant EXIT_DELAY = 7 days;
-    uint256 internal constant INITIAL_EMISSION = 10_000e18;
+    uint96 internal constant GRANT_BUDGET = 1_000_000e18;
+    uint40 internal constant SEAT_TERM = 180 days;
+    uint256 internal constant INITIAL_EMISSION = 9000e18;
     uint256 internal constant HALVING = 500;
     uint256 internal constant GAIN_CAP = 20_000;
     /// Fifty updates at the cap: one alone gets 2 % of the pool.
@@ -32,7 +35,9 @@ abstract contract Community is TestBase {
     MemberRegistry internal registry;
     RoundManager internal rounds;
     RewardDistributor internal distributor;
+    FakeGuardian internal guardian = new FakeGuardian();
     address internal treasury = makeAddr("treasury");
+    address internal timelock = makeAddr("timelock");
     address[] internal seats;
     address[] internal members;
 
@@ -58,7 +63,32 @@ abstract contract Community is TestBase {
         });
     }
 
+    function _membership() internal pure returns (IMemberRegistry.Params memory) {
+        return IMemberRegistry.Params({
+            threshold: 3,
+            vetoThreshold: 2,
+            minBond: MIN_BOND,
+            grant: GRANT,
+            grantBudget: GRANT_BUDGET,
+            exitDelay: EXIT_DELAY,
+            vetoWindow: 0,
+            seatTerm: SEAT_TERM,
+            admissionBurst: 1000,
+            admissionsPerDay: 1000
+        });
+    }
+
+    function _wiring(ContributionToken token_, address rounds_) internal view returns (IMemberRegistry.Wiring memory) {
+        return IMemberRegistry.Wiring({
+            token: token_, roundManager: rounds_, court: rounds_, timelock: timelock, guardian: guardian
+        });
+    }
+
     function _deploy(IRoundManager.Params memory p) internal {
+        _deploy(p, _membership());
+    }
+
+    function _deploy(IRoundManager.Params memory p, IMemberRegistry.Params memory membership) internal {
         vm.warp(1_800_000_000);
         vm.roll(1000);
         delete seats;
@@ -67,7 +97,7 @@ abstract contract Community is TestBase {
         }
         uint256 nonce = vm.getNonce(address(this));
         token = new ContributionToken(_next(nonce + 3), _next(nonce + 1));
-        registry = new MemberRegistry(token, _next(nonce + 2), seats, 3, MIN_BOND, GRANT, EXIT_DELAY);
+        registry = new MemberRegistry(_wiring(token, _next(nonce + 2)), seats, membership);
         rounds = new RoundManager(registry, GUIDELINE, GENESIS_MODEL, GENESIS_CID, p);
         distributor = new RewardDistributor(token, rounds, treasury, INITIAL_EMISSION, HALVING, W_TARGET);
     }

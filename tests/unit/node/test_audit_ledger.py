@@ -40,11 +40,10 @@ def rules(community):
         court_params=deployment.court,
         scoring=deployment.scoring,
         emission=deployment.emission,
-        grant=deployment.grant,
+        registry=deployment.registry,
         genesis_model_hash=deployment.genesis.model_hash,
         guideline_hash=deployment.guideline_hash,
         committee=deployment.seats,
-        threshold=deployment.threshold,
     )
 
 

@@ -83,6 +83,7 @@ def test_events_tell_the_whole_story(community: Community):
     community.play()
     community.claim_all()
     assert names(community) == {
+        "SeatSet": 1,
         "Applied": 5,
         "Reviewed": 5,
         "Admitted": 5,

@@ -149,6 +149,7 @@ def test_emission_halves(refused: Refused):
         community.read("emission", 0, contract=DISTRIBUTOR)
 
 
-def test_a_deployment_whose_emissions_pass_the_cap_is_refused(refused: Refused):
-    with refused("EmissionsAboveCap"):
-        Community(1, Deployment(seats=(STRANGER,), emission=EmissionParams(10_001 * CWT, 500, 1)))
+def test_a_deployment_whose_mints_could_pass_the_cap_is_refused(refused: Refused):
+    Community(1, Deployment(seats=(STRANGER,), emission=EmissionParams(9_000 * CWT, 500, 1)))  # exactly the cap
+    with refused("MintsAboveCap", 9_001_000 * CWT, 1_000_000 * CWT, 10_000_000 * CWT):
+        Community(1, Deployment(seats=(STRANGER,), emission=EmissionParams(9_001 * CWT, 500, 1)))

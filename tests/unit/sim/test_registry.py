@@ -167,14 +167,14 @@ def test_refusals_of_bonds_and_exits(community: Community, refused: Refused):
 
 
 def test_only_the_court_slashes(community: Community, refused: Refused):
-    manager = community.ledger.court.address
+    court = community.read("court", contract=REGISTRY)
     member = community.members[0]
-    with refused("NotCourt", STRANGER, manager):
+    with refused("NotCourt", STRANGER, court):
         act(community, STRANGER, "slash", member, 100, 1, 1, STRANGER)
     with refused("PenaltyAboveWhole", 10_001, 10_000):
-        act(community, manager, "slash", member, 10_001, 1, 1, STRANGER)
-    assert act(community, manager, "slash", member, 10_000, 1, 1, ZERO_ADDRESS) == 100 * CWT
-    assert act(community, manager, "slash", member, 10_000, 1, 1, ZERO_ADDRESS) == 0
+        act(community, court, "slash", member, 10_001, 1, 1, STRANGER)
+    assert act(community, court, "slash", member, 10_000, 1, 1, ZERO_ADDRESS) == 100 * CWT
+    assert act(community, court, "slash", member, 10_000, 1, 1, ZERO_ADDRESS) == 0
 
 
 def test_seats(committee: Community, refused: Refused):
