@@ -61,9 +61,11 @@ class RewardDistributor(Contract):
     @external("uint256", "uint16")
     def claim(self, transaction: Transaction, round_number: int, index: int) -> int:
         """Mint everything one participant earned in one round, to its owner; anyone may call, once."""
-        self._require_finalized(transaction, round_number)
-        transaction.require((round_number, index) not in self._claimed, "AlreadyClaimed", round_number, index)
+        self.emission(round_number)
         earned = self._rounds.earnings_of(round_number, index)
+        is_final = earned.phase == Phase.FINALIZED
+        transaction.require(is_final, "NotFinalized", round_number, earned.phase)
+        transaction.require((round_number, index) not in self._claimed, "AlreadyClaimed", round_number, index)
         trainer, verifier, attester = self._rewards(round_number, earned)
         amount = trainer + verifier + attester
         self._token.check_cap(transaction, amount)

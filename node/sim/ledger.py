@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,6 +89,7 @@ class Deployment:
         genesis: the founding model.
         chain_id: of the chain.
         deployed_at: timestamp.
+        addresses: where the contracts lie, by name; made up where None.
     """
 
     seats: tuple[Address, ...]
@@ -113,6 +114,7 @@ class Deployment:
     genesis: Model = field(default_factory=lambda: Model(bytes(32), bytes(32)))
     chain_id: int = 31_337
     deployed_at: int = 0
+    addresses: Mapping[str, Address] | None = None
 
     @property
     def registry(self) -> RegistryParams:
@@ -151,7 +153,8 @@ class Ledger:
             "RoundCourt",
             "RewardDistributor",
         )
-        at = {name: address_of(f"{deployment.chain_id}:{name}") for name in names}
+        given = deployment.addresses or {}
+        at = {name: given.get(name, address_of(f"{deployment.chain_id}:{name}")) for name in names}
         self.token = ContributionToken(
             at["ContributionToken"],
             distributor=at["RewardDistributor"],

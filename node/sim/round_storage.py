@@ -32,17 +32,18 @@ class Model:
 class Earnings(NamedTuple):
     """All that a participant's pay depends on, in the order of `IRoundManager.Earnings`."""
 
-    owner: Address
-    status: int
-    weight: int
-    sum_weight: int
-    participants: int
-    verifiers: int
-    correct: int
-    attesters: int
-    is_correct_attester: bool
-    is_sealed: bool
-    is_forfeited: bool
+    phase: int
+    owner: Address = ZERO_ADDRESS
+    status: int = 0
+    weight: int = 0
+    sum_weight: int = 0
+    participants: int = 0
+    verifiers: int = 0
+    correct: int = 0
+    attesters: int = 0
+    is_correct_attester: bool = False
+    is_sealed: bool = False
+    is_forfeited: bool = False
 
 
 class Epochs(Protocol):
@@ -255,11 +256,15 @@ class RoundStorage(Contract):
 
     @view("uint256", "uint256")
     def earnings_of(self, round_number: int, index: int) -> Earnings:
-        """All that a ring member's pay depends on."""
+        """All that a ring member's pay depends on; nothing but the phase before the seed is drawn."""
+        record = self._rounds.get(round_number)
+        if record is None or not record.seed:
+            return Earnings(int(Phase.NONE if record is None else record.phase))
         found = self.ring(round_number, index)
         participant = found.participants[index]
         position = found.position_of(index)
         return Earnings(
+            phase=int(found.phase),
             owner=participant.owner,
             status=int(participant.status),
             weight=participant.weight,

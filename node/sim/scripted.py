@@ -73,9 +73,8 @@ class Community:
     def __init__(self, size: int = 5, deployment: Deployment | None = None, *, seed: int = 0) -> None:
         self.members = tuple(address_of(f"member/{place}") for place in range(size))
         chosen = deployment if deployment is not None else Deployment(seats=self.members[:1])
-        self.deployment = replace(chosen, deployed_at=START)
-        self.block = 0
-        self.now = START
+        self.deployment = replace(chosen, deployed_at=chosen.deployed_at or START)
+        self.block, self.now = self.start_time()
         self.events: list[ChainEvent] = []
         self._seed = seed
         self.ledger = Ledger(self.deployment, self._block_hash, lambda: self.now)
@@ -103,6 +102,10 @@ class Community:
             ChainEvent(log.contract, log.name, log.arguments, self.block, self.now, identity, place)
             for place, log in enumerate(logs)
         ]
+
+    def start_time(self) -> tuple[int, int]:
+        """(height, timestamp) when the community is founded."""
+        return 0, START
 
     def read(self, function: str, *arguments: object, contract: str = "RoundManager") -> Any:
         """Result of a view function."""

@@ -124,6 +124,17 @@ class ContractAbi:
         values.update(zip((p["name"] for p in plain), _decode(where, plain, data), strict=True))
         return entry.name, {p["name"]: values[p["name"]] for p in entry.inputs}
 
+    def decode_error(self, data: bytes) -> tuple[str, tuple[Any, ...]]:
+        """Name and arguments of a custom error of this contract.
+
+        Raises:
+            AbiMismatch: none of ours, or arguments that do not decode.
+        """
+        entry = self.errors.get(data[:4])
+        if entry is None:
+            raise AbiMismatch(f"{self.name} has no error with selector 0x{data[:4].hex()}")
+        return entry.name, _decode(f"the error {entry.name}", entry.inputs, data[4:])
+
     def _function(self, function: str, count: int) -> _Entry:
         fitting = [entry for entry in self.functions.get(function, ()) if len(entry.inputs) == count]
         if len(fitting) != 1:
@@ -179,9 +190,8 @@ def decode_revert(data: bytes) -> tuple[str, tuple[Any, ...]]:
         if selector == _PANIC:
             return "Panic", tuple(abi_decode(["uint256"], body))
         for name in CONTRACTS:
-            entry = contract_abi(name).errors.get(selector)
-            if entry is not None:
-                return entry.name, _decode(f"the error {entry.name}", entry.inputs, body)
+            if selector in contract_abi(name).errors:
+                return contract_abi(name).decode_error(data)
     except (DecodingError, AbiMismatch, UnicodeDecodeError):
         pass  # a selector may collide; the raw bytes are still worth showing
     return "UnknownError", (data,)
