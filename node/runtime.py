@@ -29,7 +29,7 @@ from node.store import NodeStore
 
 ACCOUNT_FILE = "account.json"
 GOSSIP_ROLES = frozenset({"applicant", "trainer", "verifier", "attester"})
-TRAINER_ROLES = frozenset({"trainer", "verifier"})
+TRAINER_ROLES = frozenset({"trainer", "verifier", "juror"})
 
 WrapTrainer = Callable[[Trainer], Trainer]
 
