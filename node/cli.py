@@ -228,8 +228,11 @@ def round_show(
     console.out.print(f"Round {found['round']}, {found['phase']}, model {found['model_hash'] or '–'}", highlight=False)
     console.table(
         "Updates",
-        ("trainer", "verdict", "gain ppm#", "votes#", "weight#", "CID"),
-        [(u["trainer"], u["status"], u["gain"], u["votes"], u["weight"], u["cid"]) for u in found["updates"]],
+        ("index#", "trainer", "verdict", "gain ppm#", "votes#", "weight#", "CID"),
+        [
+            (u["index"], u["trainer"], u["status"], u["gain"], u["votes"], u["weight"], u["cid"])
+            for u in found["updates"]
+        ],
     )
 
 
@@ -276,7 +279,7 @@ SendOption = Annotated[bool, typer.Option("--send", help="Put up the bond and op
 @dispute_app.command("score")
 def dispute_score(
     number: Annotated[int, typer.Argument(help="Round number.")],
-    index: Annotated[int, typer.Argument(help="Index of the update: its place in `round show`, from 0.")],
+    index: Annotated[int, typer.Argument(help="Index of the update (`round show`).")],
     send: SendOption = False,
     config: ConfigOption = _DEFAULT_CONFIG,
     as_json: JsonOption = False,

@@ -88,11 +88,14 @@ async def round_detail(config: Config, number: int) -> dict[str, Any]:
         verdict = found.settled.get(reveal.index)
         updates.append(
             {
+                "index": reveal.index,
                 "trainer": reveal.trainer,
                 "status": verdict.status.name if verdict else "PENDING",
                 "gain": verdict.gain if verdict else None,
                 "votes": verdict.votes if verdict else None,
                 "weight": verdict.weight if verdict else None,
+                "retried": verdict.is_retried if verdict else False,
+                "forfeited": reveal.index in found.forfeited,
                 "cid": cid_from_digest(reveal.cid),
             }
         )

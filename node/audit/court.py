@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ class CourtReplay(ReplayBase):
         super().__init__(rules, block_hash)
         self.slashes: list[_Slash] = []
         self.overturned: dict[bytes, int] = {}
+        self.rescored: set[int] = set()
         self.void_reasons: dict[int, VoidReason] = {}
 
     # --- penalties ---
@@ -191,6 +192,9 @@ class CourtReplay(ReplayBase):
         dispute = self._by_jury()
         recorded = (a["round"], a["index"], UpdateStatus(a["status"]), a["gain"])
         jury = None if dispute is None else (dispute.round, dispute.index, dispute.status, dispute.gain)
+        is_new = dispute is not None and dispute.number not in self.rescored
+        self.expect("verdicts", is_new, f"update {a['index']} of round {a['round']} was rescored twice.")
+        self.rescored.add(dispute.number if dispute is not None else 0)
         self.equal("verdicts", recorded, jury, f"new verdict on update {a['index']} of round {a['round']}")
         is_accepted = a["status"] == UpdateStatus.ACCEPTED
         weight = min(a["gain"], self.scoring_of(found).gain_cap) if is_accepted else 0
@@ -204,6 +208,15 @@ class CourtReplay(ReplayBase):
         )
         is_due = copied and found.phase is Phase.CHALLENGE
         self.expect("faults", is_due, f"Update {a['index']} of round {a['round']} was forfeited but copies nobody's.")
+
+    def unfinished(self) -> Iterator[str]:
+        """What the court began and never finished, at the end of the history."""
+        for slash in self.slashes:
+            yield f"{slash.member} was slashed in round {slash.round}, but the court never said why."
+        for dispute in self.state.disputes.values():
+            is_overturned = dispute.outcome is Outcome.OVERTURNED and dispute.kind is DisputeKind.SCORE
+            if is_overturned and dispute.number not in self.rescored:
+                yield f"The jury of dispute {dispute.number} overturned a verdict, but it was never replaced."
 
     def _by_jury(self) -> Dispute | None:
         """The dispute that a jury overturned in this transaction."""

@@ -181,10 +181,8 @@ class _Replay(CourtReplay, MembershipChecks):
         self.explain(a["amount"])
 
     def _totals(self) -> None:
-        for slash in self.slashes:
-            self.expect(
-                "slashes", False, f"{slash.member} was slashed in round {slash.round}, but the court never said why."
-            )
+        for what in self.unfinished():
+            self.expect("court", False, what)
         for transaction in set(self.moved) | set(self.explained):
             recorded, computed = self.moved[transaction], self.explained[transaction]
             self.result.checked["mints and burns"] += 1

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from node.protocol.types import Address, Scoring
 
 
+@dataclass(slots=True)
 class FixedEpoch:
     """Epoch 1 for ever.
 
-    Args:
+    Attributes:
         address: where the GuidelineRegistry would lie.
         guideline_hash: of the combined guideline file.
         scoring: how its rounds are scored.
     """
 
-    def __init__(self, address: Address, guideline_hash: bytes, scoring: Scoring) -> None:
-        self.address = address
-        self._hash = guideline_hash
-        self._scoring = scoring
+    address: Address
+    guideline_hash: bytes
+    scoring: Scoring
 
     def current(self) -> tuple[int, bytes, Scoring]:
         """(epoch, hash of the combined guideline file, scoring)."""
-        return 1, self._hash, self._scoring
+        return 1, self.guideline_hash, self.scoring

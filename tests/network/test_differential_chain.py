@@ -80,10 +80,14 @@ class Evm:
         assert "error" not in answer, (method, answer["error"])
         return answer["result"]
 
-    def head(self) -> tuple[int, int]:
-        """(height, timestamp) of the newest block."""
-        block = self.rpc("eth_getBlockByNumber", "latest", False)
-        return int(block["number"], 16), int(block["timestamp"], 16)
+    def head(self, least: int = 0) -> tuple[int, int]:
+        """(height, timestamp) of the newest block, waiting for height ``least``: answers can come before the block."""
+        for _ in range(200):
+            block = self.rpc("eth_getBlockByNumber", "latest", False)
+            if int(block["number"], 16) >= least:
+                return int(block["number"], 16), int(block["timestamp"], 16)
+            time.sleep(0.005)
+        raise AssertionError(f"block {least} was not mined")
 
     def block_hash(self, number: int) -> bytes:
         return bytes.fromhex(self.rpc("eth_getBlockByNumber", hex(number), False)["hash"][2:])
@@ -93,7 +97,8 @@ class Evm:
         if sender not in self.funded:
             self.rpc("anvil_setBalance", sender, RICH)
             self.funded.add(sender)
-        self.rpc("evm_setNextBlockTimestamp", at)
+        answer = self.ask("evm_setNextBlockTimestamp", at)
+        assert "error" not in answer, (at, self.head(), answer["error"])
         request = {"from": sender, "data": "0x" + data.hex(), "gas": GAS}
         if to is not None:
             request["to"] = to
@@ -205,7 +210,7 @@ class Twin(CourtCommunity):
     def wait(self, seconds: int) -> None:
         if seconds > 0:
             self.evm.rpc("anvil_mine", hex(seconds), hex(1))
-        self.block, self.now = self.evm.head()
+            self.block, self.now = self.evm.head(self.block + seconds)
 
     def call(self, sender: Address, function: str, *arguments: object, contract: str = "RoundManager") -> Any:
         """One call on both sides; raises where both refused.
@@ -221,7 +226,7 @@ class Twin(CourtCommunity):
                 self.ledger.preflight(sender, call, number=self.block + 1, timestamp=self.now + 1)
             raise
         receipt = self.evm.send(sender, self.evm.at[contract], data, self.now + 1)
-        self.block, self.now = self.evm.head()
+        self.block, self.now = self.evm.head(int(receipt["blockNumber"], 16))
         where = f"{function}{arguments} by {sender} at {self.now}, block {self.block}"
         try:
             result, logs = self.ledger.execute(sender, call, number=self.block, timestamp=self.now)
