@@ -84,7 +84,7 @@ class Deployment:
         emission: emission schedule and weight target.
         treasury: account of the community's share.
         timelock: account that gives out seats.
-        guardian: what can pause joining.
+        guardian: what can pause joining and the opening of rounds.
         guideline_hash: of the developer guideline in force.
         genesis: the founding model.
         chain_id: of the chain.
@@ -176,6 +176,7 @@ class Ledger:
             self.registry,
             guidelines=self.guidelines,
             court=at["RoundCourt"],
+            guardian=deployment.guardian,
             chain_id=deployment.chain_id,
             params=deployment.params,
             genesis=deployment.genesis,

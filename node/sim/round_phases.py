@@ -13,6 +13,9 @@ from node.sim.round_storage import Model, RoundStorage
 SEED_WINDOW = 256
 """Blocks for which the EVM still knows a block's hash."""
 
+ENTRY_OPEN_ROUND = 1
+"""`IGuardian.Entry.OpenRound`."""
+
 
 class RoundPhases(RoundStorage):
     """`openRound` and `advance`; which step is due is decided by `node.protocol.phases`."""
@@ -20,6 +23,8 @@ class RoundPhases(RoundStorage):
     @external("bytes32")
     def open_round(self, transaction: Transaction, benchmark_commitment: bytes) -> int:
         """Open the next round: the steward with a sealed slice; after the open window anyone, unsealed."""
+        is_paused = self._guardian is not None and self._guardian.is_paused(ENTRY_OPEN_ROUND)
+        transaction.require(not is_paused, "EntryPaused", ENTRY_OPEN_ROUND)
         number = len(self._rounds)
         previous = self._rounds[number - 1]
         transaction.require(previous.is_over, "RoundRunning", previous.number, int(previous.phase))

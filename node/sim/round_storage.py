@@ -13,6 +13,7 @@ from node.protocol.phases import duration_of
 from node.protocol.types import Address, Phase, RoundParams, Scoring
 from node.sim.abi import ZERO_ADDRESS, ZERO_BYTES32, Contract, Transaction, view
 from node.sim.registry import MemberRegistry
+from node.sim.registry_storage import Guardian
 from node.sim.round_state import Entry, RoundRecord, Scores
 
 LONGEST_PHASE = 30 * 24 * 3600
@@ -64,6 +65,7 @@ class RoundStorage(Contract):
         registry: who may take part.
         guidelines: under which rounds open.
         court: the only account that may correct what was decided.
+        guardian: who can pause the opening of rounds; None where nobody can.
         chain_id: of the chain.
         params: constants of the deployment.
         genesis: the founding model, stored as round 0.
@@ -82,6 +84,7 @@ class RoundStorage(Contract):
         *,
         guidelines: Epochs,
         court: Address,
+        guardian: Guardian | None = None,
         chain_id: int,
         params: RoundParams,
         genesis: Model,
@@ -98,6 +101,7 @@ class RoundStorage(Contract):
         self._params = params
         self._guidelines = guidelines
         self._court = court
+        self._guardian = guardian
         self._model = genesis
         self._genesis = genesis
         self._rounds: dict[int, RoundRecord] = {
@@ -179,6 +183,11 @@ class RoundStorage(Contract):
     def guidelines(self) -> Address:
         """Address of the guideline registry."""
         return self._guidelines.address
+
+    @view()
+    def guardian(self) -> Address:
+        """Who can pause the opening of rounds; the zero address where nobody can."""
+        return ZERO_ADDRESS if self._guardian is None else self._guardian.address
 
     @view()
     def court(self) -> Address:

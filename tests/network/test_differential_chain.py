@@ -64,6 +64,8 @@ class Evm:
     def __init__(self, url: str) -> None:
         self.client = httpx.Client(base_url=url, timeout=60)
         self.rpc("anvil_autoImpersonateAccount", True)
+        self.rpc("evm_setIntervalMining", 0)  # no block but ours
+        self.rpc("evm_setAutomine", True)
         self.abis = {name: abi_of(name) for name in ORDER}
         self.at: dict[str, Address] = {}
         self.funded: set[str] = set()

@@ -124,6 +124,33 @@ def test_opening(community: Community, refused: Refused):
         community.call(steward, "openRound", B32)
 
 
+class Pausing:
+    """A guardian that pauses one entry."""
+
+    address = address_of("guardian")
+
+    def __init__(self, paused: int | None) -> None:
+        self.paused = paused
+
+    def is_paused(self, entry: int, /) -> bool:
+        return entry == self.paused
+
+
+def test_the_guardian_can_pause_the_opening_of_rounds_and_nothing_else_of_them(refused: Refused):
+    guardian = Pausing(None)
+    community = Community(5, Deployment(seats=(address_of("member/0"),), guardian=guardian))
+    assert community.read("guardian") == guardian.address
+    guardian.paused = 1
+    with refused("EntryPaused", 1):
+        community.open_round()
+    guardian.paused = 0
+    community.open_round()
+    guardian.paused = 1
+    for place in range(5):
+        community.commit(place)
+    assert community.advance() is Phase.REVEAL
+
+
 def test_late_opening_is_for_anybody_but_unsealed(community: Community, refused: Refused):
     community.wait(QUICK_ROUNDS.open_window + 1)
     for sender in (community.members[0], STRANGER):
