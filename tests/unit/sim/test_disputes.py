@@ -231,55 +231,6 @@ def test_whoever_said_nothing_is_no_liar(refused: Refused):
         community.court(0, "slashAttester", dispute, 0)
 
 
-# --- aggregates ---
-
-
-def small_quorum() -> CourtCommunity:
-    params = replace(QUICK_ROUNDS, max_attesters=5, challenge_duration=60)
-    community = CourtCommunity(12, Deployment(seats=(address_of("member/0"),), params=params))
-    assert community.play_until_challenge() is Phase.CHALLENGE
-    return community
-
-
-def test_a_wrong_aggregate_voids_the_round_and_its_attesters_pay(refused: Refused):
-    community = small_quorum()
-    dispute = community.dispute_aggregate(7)
-    jury = community.draw_jury(dispute)
-    assert set(jury.values()).isdisjoint(community.slots())
-    community.ballots(dispute, lambda _member: WRONG)
-    assert community.resolve(dispute) is Outcome.OVERTURNED
-    assert community.phase is Phase.VOIDED
-    for place, slot in community.slots().items():
-        community.court(0, "slashAttester", dispute, slot)
-        assert stake(community, place) == 75 * CWT
-    assert {one["prover"] for one in events(community, "FaultPunished")} == {community.members[7]}
-    with refused("AlreadyPunished", 1, Fault.WRONG_ATTESTATION, 0):
-        community.court(0, "slashAttester", dispute, 0)
-    with refused("NoSuchSlot", 5, 5):
-        community.court(0, "slashAttester", dispute, 5)
-
-
-def test_a_right_aggregate_stands():
-    community = small_quorum()
-    dispute = community.dispute_aggregate(7)
-    assert community.judge(dispute, lambda _member: RIGHT) is Outcome.UPHELD
-    assert community.advance() is Phase.FINALIZED
-
-
-def test_the_aggregates_dispute_comes_besides_those_of_scores(refused: Refused):
-    community = small_quorum()
-    for place in range(4):
-        community.dispute_score(8, place)
-    community.fund_bond(8)
-    with refused("TooManyDisputes", 1, 4):
-        community.court(8, "disputeScore", 1, community.order().index(5))
-    assert community.dispute_aggregate(8) == 5
-    with refused("AlreadyDisputed", 1, 5):
-        community.dispute_aggregate(8)
-    assert community.read("disputesOf", 1, contract=COURT)[1:] == (4, 5)
-    assert community.read("totalBonds", contract=COURT) == 5 * community.deployment.court.bond
-
-
 def test_a_dispute_goes_on_where_another_one_voided_the_round():
     community, score = framed()
     aggregate = community.dispute_aggregate(9)
@@ -464,7 +415,7 @@ def test_absent_and_silent_jurors_pay(refused: Refused):
         community.court(0, "slashAbsentJuror", dispute, away)
 
 
-# --- verdicts, stewards, attesters, copies ---
+# --- verdicts ---
 
 
 def test_a_verdict_is_executed_after_the_time_to_appeal(refused: Refused):
@@ -495,124 +446,6 @@ def test_in_a_round_the_court_voided_only_judged_verdicts_are_executed(refused: 
     community.court(0, "slashVerdict", 1, order.index(VICTIM))
     with refused("FaultNotProvable", int(Phase.VOIDED), int(VoidReason.COURT_VOIDED)):
         community.court(0, "slashVerdict", 1, order.index(5))
-
-
-def test_a_silent_steward_pays(refused: Refused):
-    community = CourtCommunity(5)
-    community.open_round()
-    for place in range(5):
-        community.commit(place)
-    community.advance()
-    for place in range(5):
-        community.reveal(place)
-    with refused("FaultNotProvable", int(Phase.REVEAL), 0):
-        community.court(1, "slashUnrevealedSlice", 1)
-    community.advance()
-    community.court(1, "slashUnrevealedSlice", 1)
-    assert stake(community, 0) == 95 * CWT
-    with refused("AlreadyPunished", 1, Fault.SLICE_NOT_REVEALED, 0):
-        community.court(1, "slashUnrevealedSlice", 1)
-
-
-def test_a_steward_that_opened_its_slice_or_had_none_is_no_silent_one(refused: Refused):
-    community = CourtCommunity(5)
-    community.play()
-    with refused("NoSilentSteward", 2):
-        community.court(1, "slashUnrevealedSlice", 1)
-    community.play(Script(is_sealed=False))
-    with refused("NoSilentSteward", 0):
-        community.court(1, "slashUnrevealedSlice", 2)
-
-
-def test_attesters_that_stay_away_pay_where_no_quorum_was_found(refused: Refused):
-    community = CourtCommunity(5)
-    assert community.play(Script(no_attest={1, 2})) is Phase.VOIDED
-    slots = community.slots()
-    for place in (1, 2):
-        community.court(0, "slashAbsentAttester", 1, slots[place])
-        assert stake(community, place) == 99 * CWT
-    with refused("NoFault", community.members[3], 1, 0):
-        community.court(0, "slashAbsentAttester", 1, slots[3])
-    community.play(Script(no_attest={1}))
-    with refused("FaultNotProvable", int(Phase.FINALIZED), 0):  # with a quorum it may just have been slow
-        community.court(0, "slashAbsentAttester", 2, community.slots()[1])
-
-
-class Copied(CourtCommunity):
-    """Member 4 commits to the bytes of member 1."""
-
-    def opening(self, place):
-        own = super().opening(place)
-        return own if place != 4 else {**own, "content_hash": super().opening(1)["content_hash"]}
-
-    def prove(self, original, copy, *, sender=0, **change):
-        def opening(place):
-            found = {**self.opening(place), **change}
-            return (found["cid"], found["samples"], found["salt"])
-
-        arguments = (self.members[original], self.members[copy], self.opening(original)["content_hash"])
-        self.court(sender, "proveCopy", self.round, *arguments, opening(original), opening(copy))
-
-
-def test_a_proven_copy_earns_nothing_and_pays(refused: Refused):
-    community = Copied(5)
-    community.play_until_challenge()
-    with refused("NotTheCopy", 4, 1):
-        community.prove(4, 1)
-    with refused("CommitmentMismatch"):
-        community.prove(1, 4, salt=bytes(32))
-    with refused("CommitmentMismatch"):
-        community.prove(1, 2)
-    community.prove(1, 4)
-    with refused("AlreadyPunished", 1, Fault.COPY, community.order().index(4)):
-        community.prove(1, 4)
-    assert stake(community, 4) == 80 * CWT
-    assert verdict(community, 4)[4] is True
-    community.advance()
-    community.claim_all()
-    assert balance(community, 4) == 0
-    assert balance(community, 1) > 0
-
-
-def test_a_copy_proven_after_the_end_costs_stake_only(refused: Refused):
-    community = Copied(5)
-    community._play_updates(Script())
-    with refused("FaultNotProvable", int(Phase.SEED), 0):
-        community.prove(1, 4)
-    community._play_scores(Script())
-    community._play_attestations(Script())
-    community.advance()
-    community.prove(1, 4)
-    assert verdict(community, 4)[4] is False
-    community.claim_all()
-    assert balance(community, 4) > 0
-
-
-def test_hooks_belong_to_the_court(refused: Refused):
-    community = CourtCommunity(5)
-    community.play_until_challenge()
-    court = community.ledger.court.address
-    for function, arguments in [
-        ("extend", (community.now + 50,)),
-        ("rescore", (0, 2, 5)),
-        ("voidRound", ()),
-        ("forfeit", (0,)),
-    ]:
-        with refused("NotCourt", STRANGER, court):
-            community.call(STRANGER, function, 1, *arguments)
-    latest = community.now + 1 + QUICK_ROUNDS.dispute_duration
-    with refused("ExtensionTooLong", latest + 1, latest):
-        community.call(court, "extend", 1, latest + 1)
-    community.call(court, "forfeit", 1, 0)
-    community.call(court, "voidRound", 1)
-    community.call(court, "voidRound", 1)
-    assert len(events(community, "RoundVoided")) == 1
-    community.call(court, "rescore", 1, 0, int(UpdateStatus.REJECTED), 5)
-    assert community.read("resultOf", 1, 0) == (UpdateStatus.REJECTED, 5, 0, False, True)
-    with refused("WrongPhase", int(Phase.VOIDED), int(Phase.CHALLENGE)):
-        community.call(court, "forfeit", 1, 0)
-    with refused("WrongPhase", int(Phase.VOIDED), int(Phase.CHALLENGE)):
-        community.call(court, "extend", 1, community.now)
 
 
 def test_the_record_of_a_dispute_as_the_contract_stores_it():

@@ -417,43 +417,6 @@ def test_unrevealed_updates(community: Community, refused: Refused):
             prove(community, "slashUnrevealedUpdate", 1, community.members[place])
 
 
-def test_absent_and_silent_verifiers(community: Community, refused: Refused):
-    in_settle(community, absent=(1,), hidden=(2,))
-    order = community.order()
-    absent, silent, honest = (order.index(place) for place in (1, 2, 3))
-    with refused("NoFault", community.members[2], int(Entry.COMMITTED), int(Entry.NONE)):
-        prove(community, "slashAbsentVerifier", 1, silent, False)
-    with refused("NoFault", community.members[1], int(Entry.NONE), int(Entry.COMMITTED)):
-        prove(community, "slashUnrevealedScores", 1, absent, False)
-    prove(community, "slashAbsentVerifier", 1, absent, False)
-    prove(community, "slashUnrevealedScores", 1, silent, False)
-    faults = [event.arguments["fault"] for event in community.events if event.name == "Slashed"]
-    assert faults == [2, 3]
-    for function, fault, index in [("slashAbsentVerifier", 2, absent), ("slashUnrevealedScores", 3, silent)]:
-        with refused("AlreadyPunished", 1, fault, index):
-            prove(community, function, 1, index, False)
-    for function in ("slashAbsentVerifier", "slashUnrevealedScores"):
-        with refused("NoFault"):
-            prove(community, function, 1, honest, False)
-        with refused("NoSuchIndex", 5, 5):
-            prove(community, function, 1, 5, False)
-
-
-def test_wrong_attestations_are_final_with_the_model_only(community: Community, refused: Refused):
-    in_challenge(community)
-    slots = community.slots()
-    with refused("FaultNotProvable", int(Phase.CHALLENGE), 0):  # the dissenter may still be right
-        prove(community, "slashWrongAttestation", 1, slots[4])
-    community.advance()
-    with refused("NoWrongAttestation"):
-        prove(community, "slashWrongAttestation", 1, slots[0])
-    with refused("NoSuchSlot", 5, 5):
-        prove(community, "slashWrongAttestation", 1, 5)
-    prove(community, "slashWrongAttestation", 1, slots[4])
-    with refused("AlreadyPunished", 1, 7, slots[4]):
-        prove(community, "slashWrongAttestation", 1, slots[4])
-
-
 @pytest.mark.parametrize(
     "change",
     [
