@@ -38,7 +38,7 @@ SEATS = 3
 SCRYPT_N = 1 << 14
 """Cost of the test keystores: eight of them open at once on a small machine. An operator's own keystore uses the full cost."""
 START_SECONDS = 120.0
-MEMBER_ROLES = ("applicant", "trainer", "verifier", "attester", "keeper", "challenger")
+MEMBER_ROLES = ("applicant", "trainer", "verifier", "attester", "keeper", "challenger", "juror")
 SEAT_ROLES = ("reviewer", "steward")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from incentives.rewards import CWT, EmissionParams
 from node.manifest import VERSION, Content, Manifest, NetworkParams, content, load_manifest, topic_of
 from node.protocol.errors import ConfigError
-from node.protocol.types import RegistryParams, RoundParams
+from node.protocol.types import CourtParams, RegistryParams, RoundParams, Scoring
 from node.records import from_plain
 
 __all__ = [
@@ -45,6 +45,18 @@ class _RegistryPreset:
 
 
 @dataclass(frozen=True, slots=True)
+class _CourtPreset:
+    bond_cwt: int
+    jury_size: int
+    max_disputes: int
+    seed_delay_blocks: int
+    draw_duration: int
+    commit_duration: int
+    reveal_duration: int
+    resolve_duration: int
+
+
+@dataclass(frozen=True, slots=True)
 class _EmissionPreset:
     initial_cwt: int
     halving: int
@@ -54,6 +66,8 @@ class _EmissionPreset:
 @dataclass(frozen=True, slots=True)
 class _PresetFile:
     rounds: RoundParams
+    scoring: Scoring
+    court: _CourtPreset
     registry: _RegistryPreset
     emission: _EmissionPreset
 
@@ -75,6 +89,8 @@ def load_preset(preset: str | Path) -> NetworkParams:
     read = from_plain(_PresetFile, value, path.name)
     return NetworkParams(
         rounds=read.rounds,
+        scoring=read.scoring,
+        court=_court(read.court),
         registry=RegistryParams(
             threshold=read.registry.threshold,
             veto_threshold=read.registry.veto_threshold,
@@ -93,3 +109,8 @@ def load_preset(preset: str | Path) -> NetworkParams:
             weight_target=read.emission.weight_target,
         ),
     )
+
+
+def _court(read: _CourtPreset) -> CourtParams:
+    rest = {name: getattr(read, name) for name in read.__slots__ if name != "bond_cwt"}
+    return CourtParams(bond=read.bond_cwt * CWT, **rest)

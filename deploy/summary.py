@@ -10,7 +10,7 @@ from typing import Any
 
 from deploy.localnet import Member
 from deploy.watch import Watcher
-from node.audit.ledger import rewards_of
+from node.audit.pay import rewards_of
 from node.protocol.state import Round
 from node.protocol.types import Phase, UpdateStatus
 from node.queries import audit_rules
@@ -118,7 +118,9 @@ def _why(watcher: Watcher, member: Member) -> list[dict[str, Any]]:
         if reveal is None:
             continue
         verdict = found.settled.get(reveal.index)
-        trainer, verifier, attester = rewards_of(found, reveal.index, rules)
+        trainer, verifier, attester = rewards_of(
+            found, reveal.index, rules, watcher.state.epochs.get(found.epoch, rules.scoring)
+        )
         lines.append(
             {
                 "round": number,

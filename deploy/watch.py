@@ -15,7 +15,7 @@ from deploy.localnet import Localnet, Member
 from incentives.rewards import CWT
 from node.adapters.chain_evm import EvmChain
 from node.protocol.state import Round, State, apply
-from node.protocol.types import ChainEvent, Fault, MemberStatus, Phase, UpdateStatus
+from node.protocol.types import ChainEvent, DisputeKind, Fault, MemberStatus, Outcome, Phase, UpdateStatus
 
 PHASES = [phase for phase in Phase if Phase.COMMIT <= phase <= Phase.FINALIZED]
 
@@ -70,7 +70,7 @@ class Watcher:
                 yield f"[bold]round {a['round']}[/] opened, {'sealed benchmark slice' if sealed else 'public benchmark'}"
             case "PhaseChanged":
                 phase = Phase(a["phase"])
-                if phase in (Phase.REVEAL, Phase.SCORE_COMMIT, Phase.ATTEST):
+                if phase in _PHASE_LINES:
                     yield f"round {a['round']}: {_PHASE_LINES[phase]}"
             case "UpdateSettled":
                 status = UpdateStatus(a["status"])
@@ -82,6 +82,18 @@ class Watcher:
             case "Slashed":
                 who, fault = self.member_name(a["member"]), Fault(a["fault"]).name.lower().replace("_", " ")
                 yield f"round {a['round']}: {who} [red]slashed[/] {a['amount'] / CWT:.2f} CWT ({fault})"
+            case "Banned":
+                yield f"{self.member_name(a['account'])} [bold red]banned[/]"
+            case "DisputeOpened":
+                subject = "the model" if a["kind"] == DisputeKind.AGGREGATE else f"the verdict on update {a['index']}"
+                yield f"round {a['round']}: {self.member_name(a['disputer'])} disputes {subject} (dispute {a['id']})"
+            case "JuryDrawn":
+                yield f"dispute {a['id']}: {a['jurors']} jurors drawn"
+            case "DisputeResolved":
+                outcome = Outcome(a["outcome"]).name.lower().replace("_", " ")
+                yield f"dispute {a['id']}: [bold]{outcome}[/], {a['votes']} votes"
+            case "UpdateForfeited":
+                yield f"round {a['round']}: the update of {self.member_name(a['trainer'])} is a copy and earns nothing"
             case "RoundFinalized":
                 yield f"round {a['round']} [bold green]finalised[/], model {a['modelHash'].hex()[:16]}…, {a['accepted']} updates in it"
             case "RoundVoided":
@@ -112,7 +124,9 @@ class Watcher:
         return {
             r.index
             for r in found.reveals
-            if r.index in found.settled and found.settled[r.index].status not in forfeited
+            if r.index not in found.forfeited
+            and r.index in found.settled
+            and found.settled[r.index].status not in forfeited
         }
 
     def model_hashes(self, number: int) -> dict[str, str]:
@@ -139,7 +153,7 @@ class Watcher:
         for column in ("round", *(_SHORT[phase] for phase in PHASES), "metric"):
             table.add_column(column, justify="center")
         for number, found in sorted(self.state.rounds.items()):
-            marks = [_mark(found.phase, phase) for phase in PHASES]
+            marks = [_mark(found, phase) for phase in PHASES]
             metric = f"{self.metrics[number]:.4f}" if number in self.metrics else "…"
             table.add_row(str(number), *marks, metric)
         return table
@@ -165,6 +179,9 @@ _SHORT = {
     Phase.SCORE_COMMIT: "score",
     Phase.SCORE_REVEAL: "open",
     Phase.SETTLE: "settle",
+    Phase.RETRY_COMMIT: "rescore",
+    Phase.RETRY_REVEAL: "reopen",
+    Phase.RETRY_SETTLE: "resettle",
     Phase.ATTEST: "attest",
     Phase.CHALLENGE: "challenge",
     Phase.FINALIZED: "final",
@@ -172,13 +189,17 @@ _SHORT = {
 _PHASE_LINES = {
     Phase.REVEAL: "all updates committed; bundles go to IPFS and commitments open",
     Phase.SCORE_COMMIT: "ring seed drawn; peers score each other's updates, sealed",
+    Phase.RETRY_COMMIT: "the first panel left an update unscored; a second one scores it",
     Phase.ATTEST: "verdicts settled; everybody aggregates and attests the model's hash",
 }
 
 
-def _mark(now: Phase, phase: Phase) -> str:
+def _mark(found: Round, phase: Phase) -> str:
+    now, retry = found.phase, (Phase.RETRY_COMMIT, Phase.RETRY_REVEAL, Phase.RETRY_SETTLE)
     if now is Phase.VOIDED:
         return "[red]✗[/]"
+    if phase in retry and now not in retry and not found.retry_commits:
+        return "[dim]–[/]" if now > phase else "[dim]·[/]"  # most rounds need none
     if now > phase or now is Phase.FINALIZED:
         return "[green]●[/]"
     return "[yellow]◐[/]" if now is phase else "[dim]·[/]"

@@ -35,6 +35,9 @@ class Verdict(IntEnum):
     HARMFUL = 6
 
 
+_GAINS = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.HARMFUL)
+
+
 @dataclass(frozen=True, slots=True)
 class TallyParams:
     """Constants of one deployment, ppm: agreement tolerance, least gain to accept, least harm to slash, cap of a paid gain."""
@@ -120,6 +123,39 @@ def agrees(field: int, result: Tally, tau: int) -> bool:
     if result.verdict is Verdict.UNSCORED or field < FIRST_NUMERIC:
         return False
     return abs(decode_gain(field) - result.gain) <= tau
+
+
+def is_upheld(verdict: Tally, settled: Tally, tau: int) -> bool:
+    """Whether a jury's verdict shows nothing against the settled one.
+
+    Gains within tau are what two honest verifiers may find, whatever side of a bound they lie on; and a majority for Unavailable says
+    only that the jury did not have the bytes.
+    """
+    if verdict.verdict is Verdict.UNAVAILABLE:
+        return True
+    if verdict.verdict in _GAINS:
+        return agrees(encode_gain(verdict.gain), settled, tau)
+    return verdict.verdict is settled.verdict
+
+
+class Contradiction(IntEnum):
+    """How far a verifier's field lies from what a jury found."""
+
+    NONE = 0
+    WRONG = 1
+    LIE = 2
+
+
+def contradiction(field: int, verdict: Tally, params: TallyParams) -> Contradiction:
+    """LIE where one accepts what the other finds Harmful or Malformed; a field that says nothing, or Unavailable, is no fault."""
+    if field in (NOT_SCORED, UNAVAILABLE) or MALFORMED < field < FIRST_NUMERIC or agrees(field, verdict, params.tau):
+        return Contradiction.NONE
+    says = tally([field], params).verdict
+    bad = (Verdict.HARMFUL, Verdict.MALFORMED)
+    is_lie = (says is Verdict.ACCEPTED and verdict.verdict in bad) or (
+        says in bad and verdict.verdict is Verdict.ACCEPTED
+    )
+    return Contradiction.LIE if is_lie else Contradiction.WRONG
 
 
 def novelty_ppm(cosines: Sequence[Sequence[int]], to_last: Sequence[int], order: Sequence[int]) -> list[int]:

@@ -39,12 +39,14 @@ node_app = typer.Typer(help="Run and look after one node.", no_args_is_help=True
 keys_app = typer.Typer(help="Encrypted keystores.", no_args_is_help=True)
 round_app = typer.Typer(help="Look at rounds.", no_args_is_help=True)
 join_app = typer.Typer(help="Newcomers: applications and reviews.", no_args_is_help=True)
+dispute_app = typer.Typer(help="Appeal to the court, with a bond.", no_args_is_help=True)
 guideline_app = typer.Typer(help="The developer guideline.", no_args_is_help=True)
 for _name, _group in (
     ("node", node_app),
     ("keys", keys_app),
     ("round", round_app),
     ("join", join_app),
+    ("dispute", dispute_app),
     ("guideline", guideline_app),
 ):
     app.add_typer(_group, name=_name)
@@ -226,8 +228,11 @@ def round_show(
     console.out.print(f"Round {found['round']}, {found['phase']}, model {found['model_hash'] or '–'}", highlight=False)
     console.table(
         "Updates",
-        ("trainer", "verdict", "gain ppm#", "votes#", "weight#", "CID"),
-        [(u["trainer"], u["status"], u["gain"], u["votes"], u["weight"], u["cid"]) for u in found["updates"]],
+        ("index#", "trainer", "verdict", "gain ppm#", "votes#", "weight#", "CID"),
+        [
+            (u["index"], u["trainer"], u["status"], u["gain"], u["votes"], u["weight"], u["cid"])
+            for u in found["updates"]
+        ],
     )
 
 
@@ -266,6 +271,52 @@ def join_review(
 
     receipt = run_supervised(queries.review(_config(config, None), application, approve=approve, reason=reason))
     _say({"transaction": "0x" + receipt.transaction.hex(), "block": receipt.block}, as_json=as_json)
+
+
+SendOption = Annotated[bool, typer.Option("--send", help="Put up the bond and open the dispute; else only advise.")]
+
+
+@dispute_app.command("score")
+def dispute_score(
+    number: Annotated[int, typer.Argument(help="Round number.")],
+    index: Annotated[int, typer.Argument(help="Index of the update (`round show`).")],
+    send: SendOption = False,
+    config: ConfigOption = _DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Dispute the verdict on one update. Without --send it says what a jury would look like and what this node found itself."""
+    _dispute(config, number, index, send=send, as_json=as_json)
+
+
+@dispute_app.command("aggregate")
+def dispute_aggregate(
+    number: Annotated[int, typer.Argument(help="Round number.")],
+    send: SendOption = False,
+    config: ConfigOption = _DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Dispute the model of a round. Without --send it says whether this node computed another one."""
+    _dispute(config, number, None, send=send, as_json=as_json)
+
+
+def _dispute(config: Path, number: int, index: int | None, *, send: bool, as_json: bool) -> None:
+    from node import queries  # noqa: PLC0415
+
+    found = run_supervised(queries.dispute(_config(config, None), number, index, send=send))
+    if as_json:
+        console.print_json(found)
+        return
+    rows = [
+        ("decided", found["decided"]),
+        ("this node found", found["ours"]),
+        ("jurors", f"{found['jurors']}{'' if found['is_independent'] else ', those who decided among them'}"),
+        ("bond", f"{console.cwt(int(found['bond']))} CWT, burned where the jury disagrees"),
+        ("time left", f"{found['seconds']} s"),
+        ("advice", "dispute" if found["can"] and found["worth"] else "do not dispute"),
+        *(("because", reason) for reason in found["reasons"]),
+        *([("transaction", found["transaction"])] if "transaction" in found else []),
+    ]
+    console.table("Dispute", ("what", "value"), [(what, escape(str(value))) for what, value in rows])
 
 
 @guideline_app.command("show")

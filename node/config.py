@@ -27,7 +27,7 @@ class NodeSection:
 
     data: Path = field(default=Path("data"), metadata={"help": "folder for facts, files and logs"})
     roles: tuple[str, ...] = field(
-        default=("applicant", "trainer", "verifier", "attester", "keeper", "challenger"),
+        default=("applicant", "trainer", "verifier", "attester", "keeper", "challenger", "juror"),
         metadata={"help": f"what it does: {', '.join(ROLES)}"},
     )
     name: str = field(default="node", metadata={"help": "shown to people only"})

@@ -28,15 +28,15 @@ from node.protocol.errors import (
     TransactionReverted,
 )
 from node.protocol.state import State, apply
-from node.protocol.types import Address, Call, Phase, RoundParams
-from node.roles import attester, challenger, keeper, membership, steward, trainer, verifier
+from node.protocol.types import Address, Call, CourtParams, Phase, RoundParams, Scoring
+from node.roles import attester, challenger, juror, keeper, membership, steward, trainer, verifier
 from node.roles.actions import Action, Submit
 from node.roles.steward import StewardPlan
 from node.roles.view import View
 
 log = logging.getLogger("commonweight.driver")
 
-ROLES = ("applicant", "trainer", "verifier", "attester", "keeper", "challenger", "steward", "reviewer")
+ROLES = ("applicant", "trainer", "verifier", "attester", "keeper", "challenger", "juror", "steward", "reviewer")
 MAX_BACKOFF = 15.0
 """Seconds: a phase lasts longer, so a mended fault is always noticed within the phase."""
 HELLO_SECONDS = 30.0
@@ -51,7 +51,9 @@ class DriverConfig:
 
     Attributes:
         roles: names out of `ROLES`.
-        params: constants of the deployment.
+        params: constants of the rounds.
+        court: constants of the disputes.
+        scoring: how verdicts are reached under the founding guideline.
         seats: committee seats in order.
         first_block: block of the deployment.
         poll_seconds: pause between polls.
@@ -62,6 +64,8 @@ class DriverConfig:
 
     roles: tuple[str, ...]
     params: RoundParams
+    court: CourtParams
+    scoring: Scoring
     seats: tuple[Address, ...]
     first_block: int
     poll_seconds: float = 0.5
@@ -172,8 +176,11 @@ class Driver:
             now=now,
             block=block,
             params=self.config.params,
+            court_params=self.config.court,
+            scoring=self.config.scoring,
             chain_id=self.executor.chain_id,
             round_manager=self.executor.round_manager,
+            court=self.executor.court,
             seats=self.config.seats,
             stagger=self.config.stagger,
         )
@@ -193,6 +200,7 @@ class Driver:
             "attester": attester.decide,
             "keeper": lambda seen: keeper.decide(seen) + steward.decide_late(seen, self.config.plan),
             "challenger": challenger.decide,
+            "juror": juror.decide,
             "steward": lambda seen: steward.decide(seen, self.config.plan),
             "applicant": membership.decide_apply,
             "reviewer": membership.decide_review,

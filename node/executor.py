@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import assert_never
@@ -33,20 +33,23 @@ from node.protocol.errors import (
     BlobError,
     BlobTooLarge,
     BlobUnavailable,
+    ChainError,
     LocalProtocolError,
     TrainingError,
 )
 from node.protocol.guideline import Guideline
 from node.protocol.hashing import keccak256
-from node.protocol.state import Application, Round, State
-from node.protocol.types import Address, Call, Cid
+from node.protocol.state import Application, Dispute, Reveal, Round, State
+from node.protocol.types import Address, Call, Cid, DisputeKind
 from node.roles.actions import (
     Action,
     Announce,
     Apply,
     ComputeAggregate,
     FetchUpdate,
+    Judge,
     PrepareSlice,
+    ProveCopy,
     ReviewApplication,
     ScoreUpdates,
     StoreSlice,
@@ -54,8 +57,9 @@ from node.roles.actions import (
     Submit,
     TrainUpdate,
 )
+from node.roles.juror import aggregate_ballot
 from node.roles.membership import MAX_REQUEST_BYTES, REQUEST_VERSION, check_request, encode_request
-from node.roles.verifier import assigned_to, build_word
+from node.roles.verifier import assigned_to, build_word, field_of
 from node.roles.view import AggregateFact, Facts, Fetched, Opening
 from node.store import NodeStore, sha256
 
@@ -97,6 +101,7 @@ class Executor:
         guideline: what the community agreed on.
         chain_id: chain that commitments are bound to.
         round_manager: contract that commitments are bound to.
+        court: contract that ballots are bound to.
         max_verifiers: k of the deployment.
         public_benchmark: JSONL used when a round has no sealed slice.
         seed: base of the local sampling seeds.
@@ -111,6 +116,7 @@ class Executor:
     guideline: Guideline
     chain_id: int
     round_manager: Address
+    court: Address
     max_verifiers: int
     public_benchmark: bytes
     seed: int = 0
@@ -162,7 +168,9 @@ class Executor:
             case FetchUpdate():
                 await self._fetch(state, action)
             case ScoreUpdates():
-                await self._score(state, state.rounds[action.round])
+                await self._score(state, state.rounds[action.round], retry=action.retry)
+            case ProveCopy() | Judge():
+                await self._go_to_court(action, state)
             case ComputeAggregate():
                 await self._aggregate(state.rounds[action.round])
             case _:
@@ -334,15 +342,26 @@ class Executor:
     def _fetched_bytes(self, number: int, index: int) -> bytes:
         return self.store.load(number, f"updates/{index}.safetensors")
 
-    async def _score(self, state: State, found: Round) -> None:
-        assert self.ports.trainer is not None, "a node without a trainer port must not have the verifier role"
+    async def _score(self, state: State, found: Round, *, retry: bool) -> None:
         mine = found.reveal_of(self.ports.signer.address)
         assert mine is not None, "only the owner of a revealed update verifies"
-        facts = self.facts_of(found.number)
-        assigned = assigned_to(found, mine.index, self.max_verifiers)
-        valid = [index for index, (outcome, _) in sorted(facts.fetched.items()) if outcome is Fetched.VALID]
+        assigned = assigned_to(found, mine.index, self.max_verifiers, retry=retry)
+        wanted = [index for index in assigned if not retry or index in found.left_unscored]
+        word = build_word(assigned, await self.measure(state, found, wanted))
+        if retry:
+            salt = self._salt(found.number, "retry")
+            self._learn(found.number, replace(self.facts_of(found.number), retry_word=(word, salt)))
+        else:
+            salt = self._salt(found.number, "scores")
+            self._learn(found.number, replace(self.facts_of(found.number), word=(word, salt)))
+
+    async def measure(self, state: State, found: Round, wanted: Sequence[int]) -> Mapping[int, int]:
+        """What an honest verifier writes about these updates: field by index."""
+        assert self.ports.trainer is not None, "a node without a trainer port must not score"
+        fetched = self.facts_of(found.number).fetched
+        valid = [index for index, (outcome, _) in sorted(fetched.items()) if outcome is Fetched.VALID]
         last = await self.last_aggregate(state, found)
-        measured = [index for index in assigned if index in valid]
+        measured = [index for index in wanted if index in valid]
         schema = await self._schema(found)
         job = ScoreJob(
             round=found.number,
@@ -355,9 +374,7 @@ class Executor:
         )
         raw = dict(zip(measured, await self.ports.trainer.score(job), strict=True))
         novelty = await asyncio.to_thread(self._novelty, found, valid, last, schema)
-        word = build_word(assigned, facts.fetched, raw, novelty)
-        salt = self._salt(found.number, "scores")
-        self._learn(found.number, replace(self.facts_of(found.number), word=(word, salt)))
+        return {index: field_of(index, fetched, raw.get(index, 0), novelty.get(index, 0)) for index in wanted}
 
     def _novelty(self, found: Round, valid: list[int], last: Tensors | None, schema: Schema) -> Mapping[int, int]:
         # Imported here: the integer kernels compile on first use, and a steward never needs them.
@@ -372,13 +389,49 @@ class Executor:
         )
         return dict(zip(valid, novelty, strict=True))
 
+    # --- court ---
+
+    async def _go_to_court(self, action: ProveCopy | Judge, state: State) -> None:
+        if isinstance(action, Judge):
+            await self._judge(state, state.disputes[action.dispute])
+        else:
+            await self._prove_copy(state.rounds[action.round], action.original, action.copy)
+
+    async def _prove_copy(self, found: Round, original: int, copy: int) -> None:
+        """Send both openings; the salts stand only in the calls that revealed the updates."""
+        openings = [await self._opening(found.reveals[index]) for index in (original, copy)]
+        first, second = found.reveals[original], found.reveals[copy]
+        arguments = (found.number, first.trainer, second.trainer, first.content_hash, *openings)
+        await self.ports.chain.send(Call("RoundCourt", "proveCopy", arguments))
+
+    async def _opening(self, reveal: Reveal) -> tuple[bytes, int, bytes]:
+        call = await self.ports.chain.call_of(reveal.transaction)
+        if call is None or call.function != "revealUpdate":
+            raise ChainError(
+                f"The transaction that revealed the update of {reveal.trainer} does not say its salt.",
+                why="It was sent through another contract.",
+                hint="Only the salt of its commitment proves the copy; ask its owner.",
+            )
+        return reveal.cid, reveal.samples, call.arguments[-1]
+
+    async def _judge(self, state: State, dispute: Dispute) -> None:
+        found = state.rounds[dispute.round]
+        facts = self.facts_of(found.number)
+        if dispute.kind is DisputeKind.AGGREGATE:
+            ballot = aggregate_ballot(found, facts.aggregate)
+        else:
+            ballot = (await self.measure(state, found, [dispute.index]))[dispute.index]
+        salt = self._salt(found.number, f"ballot/{dispute.number}")
+        facts = self.facts_of(found.number)
+        self._learn(found.number, replace(facts, ballots={**facts.ballots, dispute.number: (ballot, salt)}))
+
     # --- attester ---
 
     async def _aggregate(self, found: Round) -> None:
         parent = await self.model(found.parent_model_hash, found.parent_model_cid)
         updates = {
             bytes.fromhex(reveal.trainer[2:]): self._fetched_bytes(found.number, reveal.index)
-            for reveal in found.accepted
+            for reveal in found.aggregated
         }
         checkpoint = await asyncio.to_thread(combine, parent, updates, self.guideline)
         fact = AggregateFact(

@@ -14,7 +14,7 @@ from incentives.rewards import EmissionParams
 from node.adapters.abi import CONTRACTS
 from node.protocol.cid import compute_cid
 from node.protocol.errors import ConfigError
-from node.protocol.types import Address, Cid, RegistryParams, RoundParams
+from node.protocol.types import Address, Cid, CourtParams, RegistryParams, RoundParams, Scoring
 from node.records import from_plain, to_plain
 
 VERSION = 1
@@ -26,6 +26,8 @@ class NetworkParams:
     """All constants of one deployment."""
 
     rounds: RoundParams
+    scoring: Scoring
+    court: CourtParams
     registry: RegistryParams
     emission: EmissionParams
 

@@ -55,6 +55,10 @@ class Chain(Protocol):
         """Hash of a block by height; None where the endpoint does not serve it (any more)."""
         ...
 
+    async def call_of(self, transaction: bytes) -> Call | None:
+        """The call that a mined transaction made to one of our contracts; None where it called something else."""
+        ...
+
     async def send(self, call: Call) -> Receipt:
         """Sign, send and wait for one call. Cancelling stops waiting; the transaction may still be mined.
 

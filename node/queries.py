@@ -5,10 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from node.adapters.chain_evm import EvmChain
+from node.advice import Court, advise_aggregate, advise_score
 from node.audit.ledger import AuditRules
 from node.audit.models import ModelAuditor
 from node.audit.report import AuditReport, audit, read_history
@@ -20,7 +22,9 @@ from node.protocol.errors import ConfigError
 from node.protocol.hashing import keccak256
 from node.protocol.state import Round, State, apply
 from node.protocol.types import Call
+from node.roles.view import Facts
 from node.runtime import load_guideline, load_signer, open_blobs
+from node.store import NodeStore
 
 
 @asynccontextmanager
@@ -84,11 +88,14 @@ async def round_detail(config: Config, number: int) -> dict[str, Any]:
         verdict = found.settled.get(reveal.index)
         updates.append(
             {
+                "index": reveal.index,
                 "trainer": reveal.trainer,
                 "status": verdict.status.name if verdict else "PENDING",
                 "gain": verdict.gain if verdict else None,
                 "votes": verdict.votes if verdict else None,
                 "weight": verdict.weight if verdict else None,
+                "retried": verdict.is_retried if verdict else False,
+                "forfeited": reveal.index in found.forfeited,
                 "cid": cid_from_digest(reveal.cid),
             }
         )
@@ -124,12 +131,50 @@ async def review(config: Config, application: int, *, approve: bool, reason: str
         return await chain.send(Call("MemberRegistry", "review", arguments))
 
 
+async def dispute(config: Config, number: int, index: int | None, *, send: bool) -> dict[str, Any]:
+    """Advice on disputing one verdict (``index``) or the model (None) of a round; with ``send`` the dispute is opened.
+
+    Raises:
+        ConfigError: there is no such round, update or model, or the court would not take the dispute.
+        TransactionReverted: the bond is not there, or somebody was faster.
+    """
+    manifest = load_manifest(config.network.manifest)
+    facts = NodeStore(config.node.data).load_facts().get(number, Facts())
+    async with open_chain(config, manifest, sign=True) as chain:
+        state = State()
+        for event in await read_history(chain, manifest.deployment_block):
+            state = apply(state, event)
+        found = state.rounds.get(number)
+        if found is None or (found.proposal is None if index is None else index not in found.settled):
+            what = "model" if index is None else f"verdict on update {index}"
+            raise ConfigError(f"Round {number} has no {what}.", hint="`commonweight round show` lists what it has.")
+        scoring = state.epochs.get(found.epoch, manifest.params.scoring)
+        rules = Court(manifest.params.rounds, manifest.params.court, scoring, (await chain.head()).timestamp)
+        if index is None:
+            advice = advise_aggregate(state, found, facts, rules)
+        else:
+            advice = advise_score(state, found, index, load_signer(config).address, facts, rules)
+        answer: dict[str, Any] = {**asdict(advice), "bond": str(advice.bond), "reasons": list(advice.reasons)}
+        if send:
+            if not advice.can:
+                raise ConfigError("The court does not take this dispute.", why=" ".join(advice.reasons))
+            court = manifest.contracts["RoundCourt"]
+            await chain.send(Call("ContributionToken", "approve", (court, advice.bond)))
+            act = ("disputeAggregate", (number,)) if index is None else ("disputeScore", (number, index))
+            receipt = await chain.send(Call("RoundCourt", *act))
+            answer["transaction"] = "0x" + receipt.transaction.hex()
+        return answer
+
+
 def audit_rules(manifest: Manifest) -> AuditRules:
     """Constants of a deployment as the auditor needs them."""
     return AuditRules(
         chain_id=manifest.chain_id,
         round_manager=manifest.contracts["RoundManager"],
+        court=manifest.contracts["RoundCourt"],
         params=manifest.params.rounds,
+        court_params=manifest.params.court,
+        scoring=manifest.params.scoring,
         emission=manifest.params.emission,
         registry=manifest.params.registry,
         genesis_model_hash=manifest.genesis.hash,

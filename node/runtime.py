@@ -29,7 +29,7 @@ from node.store import NodeStore
 
 ACCOUNT_FILE = "account.json"
 GOSSIP_ROLES = frozenset({"applicant", "trainer", "verifier", "attester"})
-TRAINER_ROLES = frozenset({"trainer", "verifier"})
+TRAINER_ROLES = frozenset({"trainer", "verifier", "juror"})
 
 WrapTrainer = Callable[[Trainer], Trainer]
 
@@ -146,6 +146,7 @@ async def open_node(
             guideline=guideline,
             chain_id=manifest.chain_id,
             round_manager=manifest.contracts["RoundManager"],
+            court=manifest.contracts["RoundCourt"],
             max_verifiers=manifest.params.rounds.max_verifiers,
             public_benchmark=read_file(
                 config.network.public_benchmark, "public benchmark", "See network.public_benchmark."
@@ -208,6 +209,8 @@ def _driver_config(config: Config, manifest: Manifest) -> DriverConfig:
     return DriverConfig(
         roles=config.node.roles,
         params=manifest.params.rounds,
+        court=manifest.params.court,
+        scoring=manifest.params.scoring,
         seats=manifest.committee,
         first_block=manifest.deployment_block,
         poll_seconds=config.pace.poll_seconds,

@@ -18,7 +18,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from typing import Any
 from node.protocol.errors import LocalProtocolError, SetupError
 from node.roles.view import AggregateFact, Facts, Fetched, Opening
 
-FACTS_VERSION = 1
+FACTS_VERSION = 2
 
 
 def sha256(data: bytes) -> bytes:
@@ -172,6 +172,14 @@ def _opening_from_json(value: Mapping[str, Any] | None) -> Opening | None:
     )
 
 
+def _word_to_json(word: tuple[int, bytes] | None) -> list[str] | None:
+    return None if word is None else [hex(word[0]), word[1].hex()]
+
+
+def _word_from_json(value: Sequence[str]) -> tuple[int, bytes]:
+    return int(value[0], 16), bytes.fromhex(value[1])
+
+
 def facts_to_json(facts: Facts) -> dict[str, Any]:
     """JSON value of facts; the inverse of `facts_from_json`."""
     return {
@@ -181,7 +189,9 @@ def facts_to_json(facts: Facts) -> dict[str, Any]:
         "benchmark": _opening_to_json(facts.benchmark),
         "benchmark_stored": facts.benchmark_stored,
         "fetched": {str(index): [outcome.value, reason] for index, (outcome, reason) in facts.fetched.items()},
-        "word": None if facts.word is None else [hex(facts.word[0]), facts.word[1].hex()],
+        "word": _word_to_json(facts.word),
+        "retry_word": _word_to_json(facts.retry_word),
+        "ballots": {str(dispute): _word_to_json(ballot) for dispute, ballot in facts.ballots.items()},
         "aggregate": None
         if facts.aggregate is None
         else [facts.aggregate.secret.hex(), facts.aggregate.model_hash.hex(), facts.aggregate.cid.hex()],
@@ -196,13 +206,15 @@ def facts_from_json(value: Mapping[str, Any]) -> Facts:
     """
     if value["version"] != FACTS_VERSION:
         raise ValueError(f"facts of version {value['version']}")
-    word, aggregate = value["word"], value["aggregate"]
+    word, retry, aggregate = value["word"], value["retry_word"], value["aggregate"]
     return Facts(
         update=_opening_from_json(value["update"]),
         update_stored=bool(value["update_stored"]),
         benchmark=_opening_from_json(value["benchmark"]),
         benchmark_stored=bool(value["benchmark_stored"]),
         fetched={int(index): (Fetched(pair[0]), str(pair[1])) for index, pair in value["fetched"].items()},
-        word=None if word is None else (int(word[0], 16), bytes.fromhex(word[1])),
+        word=None if word is None else _word_from_json(word),
+        retry_word=None if retry is None else _word_from_json(retry),
+        ballots={int(dispute): _word_from_json(ballot) for dispute, ballot in value["ballots"].items()},
         aggregate=None if aggregate is None else AggregateFact(*(bytes.fromhex(part) for part in aggregate)),
     )

@@ -166,6 +166,27 @@ class EvmChain:
         mined = await self._sender.send(self._contracts[call.contract], data, f"{call.contract}.{call.function}")
         return Receipt(transaction=mined.transaction, block=mined.block, gas_used=mined.gas_used)
 
+    async def call_of(self, transaction: bytes) -> Call | None:
+        """The call that a mined transaction made to one of our contracts; None where it called something else.
+
+        Raises:
+            RpcUnreachable: no answer.
+        """
+
+        async def ask() -> tuple[str, bytes]:
+            found = await self._rpc.w3.eth.get_transaction(HexStr("0x" + transaction.hex()))
+            return str(found.get("to", "")), bytes(found["input"])
+
+        to, data = await self._rpc.ask(ask)
+        contract = self._names.get(to.lower())
+        if contract is None:
+            return None
+        try:
+            function, arguments = contract_abi(contract).decode_call(data)
+        except AbiMismatch:
+            return None
+        return Call(contract, function, arguments)
+
     async def read(self, call: Call) -> Any:
         """Result of a view function at the newest block, in the forms that `node.adapters.abi` describes.
 

@@ -83,8 +83,9 @@ async def audit(chain: Chain, rules: AuditRules, *, first_block: int, models: Mo
 
 
 async def _seed_hashes(chain: Chain, events: Sequence[ChainEvent]) -> Mapping[int, bytes | None]:
-    """Hashes of the blocks that ring seeds were drawn from."""
-    blocks = {event.arguments["seedBlock"] for event in events if event.name == "SeedPinned"}
+    """Hashes of the blocks that rings and juries were drawn from."""
+    pinning = ("SeedPinned", "DisputeOpened", "JurySeedPinned")
+    blocks = {event.arguments["seedBlock"] for event in events if event.name in pinning}
     return {number: await chain.block_hash(number) for number in sorted(blocks)}
 
 

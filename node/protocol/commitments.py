@@ -43,6 +43,18 @@ def score_commitment(scope: RoundScope, verifier: Address, *, word: int, salt: b
     return keccak256(abi_encode(scope.chain_id, scope.round_manager, scope.round, verifier, word, salt))
 
 
+def ballot_commitment(
+    chain_id: int, court: Address, dispute: int, juror: Address, *, ballot: int, salt: bytes
+) -> bytes:
+    """H(abi(chainid, court, dispute, juror, ballot, salt))."""
+    return keccak256(abi_encode(chain_id, court, dispute, juror, ballot, salt))
+
+
+def jury_key(block_hash: bytes, dispute: int, court: Address) -> bytes:
+    """H(abi(blockhash, dispute, court)): key of the permutation that a dispute's jury is drawn by."""
+    return keccak256(abi_encode(block_hash, dispute, court))
+
+
 def ring_seed(block_hash: bytes, round_number: int, round_manager: Address) -> bytes:
     """H(abi(blockhash, round, roundManager))."""
     return keccak256(abi_encode(block_hash, round_number, round_manager))

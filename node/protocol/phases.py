@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from node.protocol.types import Phase, VoidReason
+from node.protocol.types import Phase, RoundParams, VoidReason
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What a round has seen so far."""
+    """What a round has seen so far. ``unscored`` counts updates that are Unscored and were not tried again yet."""
 
     expected: int = 0
     committed: int = 0
@@ -26,6 +26,10 @@ class Counters:
     score_reveals: int = 0
     settled: int = 0
     accepted: int = 0
+    unscored: int = 0
+    has_retry_panel: bool = False
+    retry_commits: int = 0
+    retry_reveals: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +42,19 @@ class Step:
 
 def is_complete(phase: Phase, counters: Counters) -> bool:
     """Whether every expected act of the phase has happened, so it may end before its deadline."""
-    match phase:
-        case Phase.COMMIT:
-            return counters.committed >= counters.expected
-        case Phase.REVEAL:
-            return counters.revealed == counters.committed and not counters.slice_pending
-        case Phase.SCORE_COMMIT:
-            return counters.score_commits == counters.revealed
-        case Phase.SCORE_REVEAL:
-            return counters.score_reveals == counters.score_commits
-        case Phase.SETTLE:
-            return counters.settled == counters.revealed
-        case _:
-            return False
+    return phase in _COMPLETE and _COMPLETE[phase](counters)
+
+
+_COMPLETE: Mapping[Phase, Callable[[Counters], bool]] = {
+    Phase.COMMIT: lambda c: c.committed >= c.expected,
+    Phase.REVEAL: lambda c: c.revealed == c.committed and not c.slice_pending,
+    Phase.SCORE_COMMIT: lambda c: c.score_commits == c.revealed,
+    Phase.SCORE_REVEAL: lambda c: c.score_reveals == c.score_commits,
+    Phase.SETTLE: lambda c: c.settled == c.revealed,
+    Phase.RETRY_COMMIT: lambda c: c.retry_commits == c.revealed,
+    Phase.RETRY_REVEAL: lambda c: c.retry_reveals == c.retry_commits,
+    Phase.RETRY_SETTLE: lambda c: c.unscored == 0,
+}
 
 
 def next_step(
@@ -77,12 +81,42 @@ def _void_unless(enough: bool, phase: Phase, reason: VoidReason) -> Step:  # noq
     return Step(phase) if enough else Step(Phase.VOIDED, reason)
 
 
+def _after_settle(counters: Counters, _least: int) -> Step:
+    """Updates that the first panel could not score get the second one, where the ring has one."""
+    if counters.unscored and counters.has_retry_panel:
+        return Step(Phase.RETRY_COMMIT)
+    return _after_verdicts(counters, _least)
+
+
+def _after_verdicts(counters: Counters, _least: int) -> Step:
+    return _void_unless(counters.accepted > 0, Phase.ATTEST, VoidReason.NOTHING_ACCEPTED)
+
+
+def duration_of(phase: Phase, params: RoundParams) -> int:
+    """Seconds that ``phase`` lasts at most; 0 for Seed, which ends by height, and for the two ends."""
+    return {
+        Phase.COMMIT: params.commit_duration,
+        Phase.REVEAL: params.reveal_duration,
+        Phase.SCORE_COMMIT: params.score_duration,
+        Phase.SCORE_REVEAL: params.score_duration,
+        Phase.SETTLE: params.settle_duration,
+        Phase.RETRY_COMMIT: params.score_duration,
+        Phase.RETRY_REVEAL: params.score_duration,
+        Phase.RETRY_SETTLE: params.settle_duration,
+        Phase.ATTEST: params.attest_duration,
+        Phase.CHALLENGE: params.challenge_duration,
+    }.get(phase, 0)
+
+
 _AFTER: Mapping[Phase, Callable[[Counters, int], Step]] = {
     Phase.COMMIT: lambda c, least: _void_unless(c.committed >= least, Phase.REVEAL, VoidReason.TOO_FEW_COMMITS),
     Phase.REVEAL: lambda c, least: _void_unless(c.revealed >= least, Phase.SEED, VoidReason.TOO_FEW_REVEALS),
     Phase.SCORE_COMMIT: lambda _c, _least: Step(Phase.SCORE_REVEAL),
     Phase.SCORE_REVEAL: lambda _c, _least: Step(Phase.SETTLE),
-    Phase.SETTLE: lambda c, _least: _void_unless(c.accepted > 0, Phase.ATTEST, VoidReason.NOTHING_ACCEPTED),
+    Phase.SETTLE: _after_settle,
+    Phase.RETRY_COMMIT: lambda _c, _least: Step(Phase.RETRY_REVEAL),
+    Phase.RETRY_REVEAL: lambda _c, _least: Step(Phase.RETRY_SETTLE),
+    Phase.RETRY_SETTLE: _after_verdicts,
     Phase.ATTEST: lambda _c, _least: Step(Phase.VOIDED, VoidReason.NO_QUORUM),
     Phase.CHALLENGE: lambda _c, _least: Step(Phase.FINALIZED),
 }

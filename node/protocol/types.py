@@ -32,10 +32,13 @@ class Phase(IntEnum):
     SCORE_COMMIT = 4
     SCORE_REVEAL = 5
     SETTLE = 6
-    ATTEST = 7
-    CHALLENGE = 8
-    FINALIZED = 9
-    VOIDED = 10
+    RETRY_COMMIT = 7
+    RETRY_REVEAL = 8
+    RETRY_SETTLE = 9
+    ATTEST = 10
+    CHALLENGE = 11
+    FINALIZED = 12
+    VOIDED = 13
 
 
 class UpdateStatus(IntEnum):
@@ -71,6 +74,13 @@ class Fault(IntEnum):
     MALFORMED = 5
     HARMFUL = 6
     WRONG_ATTESTATION = 7
+    ATTESTER_ABSENT = 8
+    SLICE_NOT_REVEALED = 9
+    COPY = 10
+    FIELD_WRONG = 11
+    LIE = 12
+    BALLOT_ABSENT = 13
+    BALLOT_NOT_REVEALED = 14
 
 
 class VoidReason(IntEnum):
@@ -81,6 +91,7 @@ class VoidReason(IntEnum):
     TOO_FEW_REVEALS = 2
     NOTHING_ACCEPTED = 3
     NO_QUORUM = 4
+    COURT_VOIDED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +114,23 @@ class ChainEvent:
     timestamp: int
     transaction: bytes
     log_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """`GuidelineRegistry.Scoring`: how verdicts are reached, ppm. Belongs to a guideline epoch; a round keeps what it opened under.
+
+    Attributes:
+        tau: two gains agree when they differ by at most this.
+        delta_min: least gain of an accepted update.
+        harm_min: a gain of −harm_min or less is harmful.
+        gain_cap: most weight one update can have.
+    """
+
+    tau: int
+    delta_min: int
+    harm_min: int
+    gain_cap: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +164,7 @@ class RegistryParams:
 
 @dataclass(frozen=True, slots=True)
 class RoundParams:
-    """`RoundManager.Params`: durations in seconds, gains in ppm (docs/protocol.md)."""
+    """`RoundManager.Params`: durations in seconds (docs/protocol.md)."""
 
     open_window: int
     commit_duration: int
@@ -145,11 +173,44 @@ class RoundParams:
     settle_duration: int
     attest_duration: int
     challenge_duration: int
+    dispute_duration: int
     seed_delay_blocks: int
     min_participants: int
     max_verifiers: int
     max_attesters: int
-    tau: int
-    delta_min: int
-    harm_min: int
-    gain_cap: int
+
+
+@dataclass(frozen=True, slots=True)
+class CourtParams:
+    """`RoundCourt.Params` (docs/protocol.md, "Disputes"): the bond in 10⁻¹⁸ CWT, durations in seconds."""
+
+    bond: int
+    jury_size: int
+    max_disputes: int
+    seed_delay_blocks: int
+    draw_duration: int
+    commit_duration: int
+    reveal_duration: int
+    resolve_duration: int
+
+    @property
+    def duration(self) -> int:
+        """Longest that one dispute takes: what it prolongs a Challenge by."""
+        return self.draw_duration + self.commit_duration + self.reveal_duration + self.resolve_duration
+
+
+class DisputeKind(IntEnum):
+    """What is disputed; numbers equal the contract's."""
+
+    SCORE = 0
+    AGGREGATE = 1
+
+
+class Outcome(IntEnum):
+    """How a dispute ended; numbers equal the contract's."""
+
+    NONE = 0
+    UPHELD = 1
+    OVERTURNED = 2
+    NO_MAJORITY = 3
+    LAPSED = 4

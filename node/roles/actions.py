@@ -88,14 +88,41 @@ class FetchUpdate:
 
 @dataclass(frozen=True, slots=True)
 class ScoreUpdates:
-    """Measure the updates assigned to us and build our score word."""
+    """Measure the updates assigned to us and build our score word; ``retry``: the Unscored ones of our second window."""
 
     round: int
+    retry: bool = False
 
     @property
     def key(self) -> str:
         """Name of the deed."""
-        return f"{self.round}:score"
+        return f"{self.round}:{'rescore' if self.retry else 'score'}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProveCopy:
+    """Prove that the update of index ``copy`` has the bytes of ``original``, which was committed before it."""
+
+    round: int
+    original: int
+    copy: int
+
+    @property
+    def key(self) -> str:
+        """Name of the deed."""
+        return f"{self.round}:copy:{self.copy}"
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Find our ballot in a dispute: measure the disputed update, or hold our own aggregate against the round's."""
+
+    dispute: int
+
+    @property
+    def key(self) -> str:
+        """Name of the deed."""
+        return f"dispute-{self.dispute}:judge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,5 +170,7 @@ Action = (
     | StoreSlice
     | FetchUpdate
     | ScoreUpdates
+    | Judge
+    | ProveCopy
     | ComputeAggregate
 )

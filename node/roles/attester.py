@@ -21,6 +21,17 @@ def slot_of(found: Round, member: Address, max_attesters: int) -> int | None:
     return owners.index(reveal.index) if reveal.index in owners else None
 
 
+def compute(view: View, found: Round) -> list[Action]:
+    """What it takes to compute the round's aggregate."""
+    fetched = view.facts_of(found.number).fetched
+    missing: list[Action] = [
+        FetchUpdate(found.number, reveal.index, must=True)
+        for reveal in found.aggregated
+        if fetched.get(reveal.index, (None, ""))[0] is not Fetched.VALID
+    ]
+    return missing or [ComputeAggregate(found.number)]
+
+
 def decide(view: View) -> list[Action]:
     """Actions of an attester that are due now. Every node computes the aggregate, also one without a slot."""
     found = view.round
@@ -28,12 +39,7 @@ def decide(view: View) -> list[Action]:
         return []
     facts = view.facts_of(found.number)
     if facts.aggregate is None:
-        missing: list[Action] = [
-            FetchUpdate(found.number, reveal.index, must=True)
-            for reveal in found.accepted
-            if facts.fetched.get(reveal.index, (None, ""))[0] is not Fetched.VALID
-        ]
-        return missing or [ComputeAggregate(found.number)]
+        return compute(view, found)
     slot = slot_of(found, view.me, view.params.max_attesters)
     if found.phase is not Phase.ATTEST or slot is None or slot in found.attestations or view.now > found.deadline:
         return []

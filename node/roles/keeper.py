@@ -21,11 +21,11 @@ GRACE_TURNS = 3
 
 def decide(view: View) -> list[Action]:
     """Actions of a keeper that are due now."""
-    actions = _claims(view)
+    actions = _claims(view) + _disputes(view)
     found = view.round
     if found is None or found.is_over:
         return actions
-    if found.phase is Phase.SETTLE and view.now <= found.deadline:
+    if found.phase in (Phase.SETTLE, Phase.RETRY_SETTLE) and view.now <= found.deadline:
         actions += _settle(view, found)
     if found.phase is Phase.ATTEST and view.now <= found.deadline:
         actions += _propose(view, found)
@@ -33,9 +33,10 @@ def decide(view: View) -> list[Action]:
 
 
 def _advance(view: View, found: Round) -> list[Action]:
+    counters = found.counters(view.params.max_verifiers)
     step = next_step(
         found.phase,
-        found.counters,
+        counters,
         deadline=found.deadline,
         now=view.now,
         block=view.block,
@@ -44,7 +45,7 @@ def _advance(view: View, found: Round) -> list[Action]:
     if found.phase is Phase.SEED:
         since = found.touched_at + view.params.seed_delay_blocks  # a block takes a second or more
     else:
-        since = found.touched_at if is_complete(found.phase, found.counters) else found.deadline
+        since = found.touched_at if is_complete(found.phase, counters) else found.deadline
     if step is None or not view.is_my_turn(found.number + found.phase, since):
         return []
     # A missed seed block is pinned again, so the same phase may need several calls: the key carries the pinned block.
@@ -53,11 +54,14 @@ def _advance(view: View, found: Round) -> list[Action]:
 
 
 def _settle(view: View, found: Round) -> list[Action]:
-    pending = [reveal.index for reveal in found.reveals if reveal.index not in found.settled][:SETTLE_BATCH]
+    if found.phase is Phase.SETTLE:
+        pending = [reveal.index for reveal in found.reveals if reveal.index not in found.settled][:SETTLE_BATCH]
+    else:
+        pending = list(found.unscored)[:SETTLE_BATCH]
     if not pending or not view.is_my_turn(found.number, found.touched_at):
         return []
     call = Call("RoundManager", "settle", (found.number, tuple(pending)))
-    return [Submit(f"{found.number}:settle:{pending[0]}", call)]
+    return [Submit(f"{found.number}:settle:{found.phase.value}:{pending[0]}", call)]
 
 
 def _propose(view: View, found: Round) -> list[Action]:
@@ -77,6 +81,23 @@ def _propose(view: View, found: Round) -> list[Action]:
     return [Submit(f"{found.number}:propose", call)]
 
 
+def _disputes(view: View) -> list[Action]:
+    """Draw juries and end disputes: each goes on to its end whatever became of its round."""
+    actions: list[Action] = []
+    params = view.court_params
+    for dispute in view.state.disputes.values():
+        key, since = f"dispute-{dispute.number}", dispute.touched_at
+        can_draw = not dispute.is_over and not dispute.key and view.block > dispute.seed_block
+        if dispute.can_resolve(view.now, params):
+            if view.is_my_turn(dispute.number, since):
+                actions.append(Submit(f"{key}:resolve", Call("RoundCourt", "resolve", (dispute.number,))))
+        elif can_draw and view.is_my_turn(dispute.number, since + params.seed_delay_blocks):
+            # A missed seed block is pinned again: the key carries the pinned one.
+            call = Call("RoundCourt", "drawJury", (dispute.number,))
+            actions.append(Submit(f"{key}:draw:{dispute.seed_block}", call))
+    return actions
+
+
 def _claims(view: View) -> list[Action]:
     actions: list[Action] = []
     for found in view.state.rounds.values():
@@ -94,4 +115,6 @@ def _claims(view: View) -> list[Action]:
 
 def _forfeited(found: Round, index: int) -> bool:
     verdict = found.settled.get(index)
-    return verdict is not None and verdict.status in (UpdateStatus.MALFORMED, UpdateStatus.HARMFUL)
+    return index in found.forfeited or (
+        verdict is not None and verdict.status in (UpdateStatus.MALFORMED, UpdateStatus.HARMFUL)
+    )

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from node.protocol.commitments import RoundScope
 from node.protocol.state import Round, State
-from node.protocol.types import Address, RoundParams
+from node.protocol.types import Address, CourtParams, RoundParams, Scoring
 
 
 class Fetched(StrEnum):
@@ -49,6 +49,8 @@ class Facts:
         benchmark_stored: its bytes are published.
         fetched: what came of each revealed update, by index, with the reason where it was refused.
         word: our score word, and its salt.
+        retry_word: our word for the retry panel, and its salt.
+        ballots: our ballot in each dispute of this round, and its salt.
         aggregate: the checkpoint we computed.
     """
 
@@ -58,6 +60,8 @@ class Facts:
     benchmark_stored: bool = False
     fetched: Mapping[int, tuple[Fetched, str]] = field(default_factory=dict)
     word: tuple[int, bytes] | None = None
+    retry_word: tuple[int, bytes] | None = None
+    ballots: Mapping[int, tuple[int, bytes]] = field(default_factory=dict)
     aggregate: AggregateFact | None = None
 
 
@@ -71,9 +75,12 @@ class View:
         me: our account.
         now: timestamp of the newest block, seconds.
         block: its height.
-        params: constants of the deployment.
+        params: constants of the rounds.
+        court_params: constants of the disputes.
+        scoring: how verdicts are reached under the founding guideline.
         chain_id: of the chain.
         round_manager: address of the contract that commitments are bound to.
+        court: address of the contract that ballots are bound to.
         seats: committee seats in order.
         stagger: seconds between the ranks of those who may do a thing that only one needs to do.
     """
@@ -84,8 +91,11 @@ class View:
     now: int
     block: int
     params: RoundParams
+    court_params: CourtParams
+    scoring: Scoring
     chain_id: int
     round_manager: Address
+    court: Address
     seats: tuple[Address, ...]
     stagger: int
 
@@ -97,6 +107,10 @@ class View:
     def scope(self, number: int) -> RoundScope:
         """What commitments of that round are bound to."""
         return RoundScope(self.chain_id, self.round_manager, number)
+
+    def scoring_of(self, found: Round) -> Scoring:
+        """How the verdicts of a round are reached: as its guideline epoch says."""
+        return self.state.epochs.get(found.epoch, self.scoring)
 
     def facts_of(self, number: int) -> Facts:
         """Our facts about a round, empty at first."""

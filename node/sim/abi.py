@@ -109,7 +109,7 @@ def _marked(kind: str, types: Sequence[str]) -> Callable[[_Function], _Function]
 
 
 class Contract:
-    """Base of the four contracts: finds functions by their Solidity name and checks arguments as an ABI encoder would."""
+    """Base of the contracts: finds functions by their Solidity name and checks arguments as an ABI encoder would."""
 
     NAME = ""
 
@@ -166,7 +166,7 @@ def camel_case(name: str) -> str:
 
 
 def convert(kind: str, value: Any, where: str) -> Any:
-    """``value`` checked as the Solidity type ``kind``; addresses come back checksummed, arrays as tuples.
+    """``value`` checked as the Solidity type ``kind``; addresses come back checksummed, arrays and structs as tuples.
 
     Raises:
         LocalProtocolError: an ABI encoder would refuse it.
@@ -174,7 +174,11 @@ def convert(kind: str, value: Any, where: str) -> Any:
     if kind.endswith("[]"):
         if isinstance(value, list | tuple):
             return tuple(convert(kind[:-2], item, where) for item in value)
-    elif kind.startswith("uint") and type(value) is int and 0 <= value < 1 << int(kind[4:]):
+    elif kind.startswith("("):
+        kinds = kind[1:-1].split(",")
+        if isinstance(value, list | tuple) and len(value) == len(kinds):
+            return tuple(convert(one, item, where) for one, item in zip(kinds, value, strict=True))
+    elif _is_integer(kind, value):
         return value
     if kind == "bool" and isinstance(value, bool):
         return value
@@ -185,3 +189,14 @@ def convert(kind: str, value: Any, where: str) -> Any:
     if kind == "address" and isinstance(value, str) and len(value) == 42:
         return Address(to_checksum_address(value))
     raise LocalProtocolError(f"{where}: {value!r} is not a Solidity {kind}.")
+
+
+def _is_integer(kind: str, value: Any) -> bool:
+    if type(value) is not int:
+        return False
+    if kind.startswith("uint"):
+        return 0 <= value < 1 << int(kind[4:])
+    if kind.startswith("int"):
+        half = 1 << (int(kind[3:]) - 1)
+        return -half <= value < half
+    return False

@@ -93,6 +93,7 @@ class SimChain:
         self._mempool: list[_Pending] = []
         self._miner: asyncio.TimerHandle | None = None
         self._history = _History()
+        self.calls: dict[bytes, Call] = {}
         founded = replace(deployment, deployed_at=int(self._genesis))
         self.ledger = Ledger(founded, self.block_hash, lambda: self.timestamp(self.height))
         self._record(self.ledger.founding_logs, 0, keccak256(f"founding/{seed}".encode()))
@@ -174,6 +175,7 @@ class SimChain:
         result, logs = self.ledger.execute(sender, call, number=number, timestamp=timestamp)
         identity = keccak256(f"transaction/{self._seed}/{self._transactions}/{sender}".encode())
         self._transactions += 1
+        self.calls[identity] = call
         self._record(logs, number, identity)
         return result, identity
 
@@ -234,6 +236,15 @@ class SimChainPort(Chain):
         """
         self._require_up()
         return self._world.block_hash(number) if number <= self._world.height - self.faults.lag else None
+
+    async def call_of(self, transaction: bytes) -> Call | None:
+        """The call of a mined transaction.
+
+        Raises:
+            RpcUnreachable: the fault ``is_down``.
+        """
+        self._require_up()
+        return self._world.calls.get(transaction)
 
     async def send(self, call: Call) -> Receipt:
         """Check, send, and wait for the next block.

@@ -11,10 +11,10 @@ from incentives.rewards import (
     verifier_reward,
 )
 from node.protocol.errors import TransactionReverted
-from node.protocol.types import Address, Phase, UpdateStatus
+from node.protocol.types import Address, Phase
 from node.sim.abi import ZERO_ADDRESS, Contract, Transaction, external, view
+from node.sim.round_hooks import RoundManager
 from node.sim.round_storage import Earnings
-from node.sim.rounds import RoundManager
 from node.sim.token import ContributionToken
 
 
@@ -62,9 +62,11 @@ class RewardDistributor(Contract):
     @external("uint256", "uint16")
     def claim(self, transaction: Transaction, round_number: int, index: int) -> int:
         """Mint everything one participant earned in one round, to its owner; anyone may call, once."""
-        self._require_finalized(transaction, round_number)
-        transaction.require((round_number, index) not in self._claimed, "AlreadyClaimed", round_number, index)
+        self.emission(round_number)
         earned = self._rounds.earnings_of(round_number, index)
+        is_final = earned.phase == Phase.FINALIZED
+        transaction.require(is_final, "NotFinalized", round_number, earned.phase)
+        transaction.require((round_number, index) not in self._claimed, "AlreadyClaimed", round_number, index)
         trainer, verifier, attester = self._rewards(round_number, earned)
         amount = trainer + verifier + attester
         self._token.check_cap(transaction, amount)
@@ -154,8 +156,8 @@ class RewardDistributor(Contract):
         return self._round_credits.get(round_number, 0), n > 0 and claimed == n
 
     def _rewards(self, round_number: int, earned: Earnings) -> tuple[int, int, int]:
-        """(trainer, verifier, attester) rewards; all 0 for an owner whose own update was malformed or harmful."""
-        if earned.status in (UpdateStatus.MALFORMED, UpdateStatus.HARMFUL):
+        """(trainer, verifier, attester) rewards; all 0 for an owner whose own update was malformed, harmful or a copy."""
+        if earned.is_forfeited:
             return 0, 0, 0
         emitted = self.emission(round_number)
         trainer = trainer_reward(

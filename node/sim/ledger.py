@@ -1,8 +1,8 @@
-"""The four contracts of the reference model, deployed together, and the one way to call them: all or nothing, with logs."""
+"""The contracts of the reference model, deployed together, and the one way to call them: all or nothing, with logs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,13 +11,15 @@ from eth_utils.address import to_checksum_address
 from incentives.rewards import CWT, EmissionParams
 from node.protocol.errors import LocalProtocolError
 from node.protocol.hashing import keccak256
-from node.protocol.types import Address, Call, RegistryParams, RoundParams
+from node.protocol.types import Address, Call, CourtParams, RegistryParams, RoundParams, Scoring
 from node.sim.abi import Contract, Log, PreflightPassed, Transaction
+from node.sim.court import RoundCourt
 from node.sim.distributor import RewardDistributor
+from node.sim.epochs import FixedEpoch
 from node.sim.registry import MemberRegistry, RegistryWiring
 from node.sim.registry_storage import LONGEST_TERM, Guardian
+from node.sim.round_hooks import RoundManager
 from node.sim.round_storage import Model
-from node.sim.rounds import RoundManager
 from node.sim.token import ContributionToken
 
 CAP = 10_000_000 * CWT
@@ -38,16 +40,26 @@ QUICK_ROUNDS = RoundParams(
     settle_duration=60,
     attest_duration=60,
     challenge_duration=20,
+    dispute_duration=200,
     seed_delay_blocks=2,
     min_participants=3,
     max_verifiers=7,
     max_attesters=31,
-    tau=300,
-    delta_min=100,
-    harm_min=1_000,
-    gain_cap=20_000,
 )
 """Constants that fit minutes of virtual time."""
+
+QUICK_COURT = CourtParams(
+    bond=10 * CWT,
+    jury_size=9,
+    max_disputes=4,
+    seed_delay_blocks=2,
+    draw_duration=40,
+    commit_duration=60,
+    reveal_duration=60,
+    resolve_duration=40,
+)
+
+QUICK_SCORING = Scoring(tau=300, delta_min=100, harm_min=1_000, gain_cap=20_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +69,8 @@ class Deployment:
     Attributes:
         seats: committee seats in order; round r's steward is seat r mod seats.
         params: constants of the rounds.
+        scoring: how verdicts are reached under the founding guideline.
+        court: constants of the disputes.
         threshold: approvals that admit a member.
         veto_threshold: vetoes that refuse an approved one.
         min_bond: least stake, in 10⁻¹⁸ CWT.
@@ -70,15 +84,18 @@ class Deployment:
         emission: emission schedule and weight target.
         treasury: account of the community's share.
         timelock: account that gives out seats.
-        guardian: what can pause joining.
+        guardian: what can pause joining and the opening of rounds.
         guideline_hash: of the developer guideline in force.
         genesis: the founding model.
         chain_id: of the chain.
         deployed_at: timestamp.
+        addresses: where the contracts lie, by name; made up where None.
     """
 
     seats: tuple[Address, ...]
     params: RoundParams = QUICK_ROUNDS
+    scoring: Scoring = QUICK_SCORING
+    court: CourtParams = QUICK_COURT
     threshold: int = 1
     veto_threshold: int = 1
     min_bond: int = 50 * CWT
@@ -97,6 +114,7 @@ class Deployment:
     genesis: Model = field(default_factory=lambda: Model(bytes(32), bytes(32)))
     chain_id: int = 31_337
     deployed_at: int = 0
+    addresses: Mapping[str, Address] | None = None
 
     @property
     def registry(self) -> RegistryParams:
@@ -127,8 +145,16 @@ class Ledger:
     def __init__(self, deployment: Deployment, block_hash: BlockHash, now: Callable[[], int] | None = None) -> None:
         self.deployment = deployment
         self._block_hash = block_hash
-        names = ("ContributionToken", "MemberRegistry", "RoundManager", "RewardDistributor")
-        at = {name: address_of(f"{deployment.chain_id}:{name}") for name in names}
+        names = (
+            "ContributionToken",
+            "MemberRegistry",
+            "GuidelineRegistry",
+            "RoundManager",
+            "RoundCourt",
+            "RewardDistributor",
+        )
+        given = deployment.addresses or {}
+        at = {name: given.get(name, address_of(f"{deployment.chain_id}:{name}")) for name in names}
         self.token = ContributionToken(
             at["ContributionToken"],
             distributor=at["RewardDistributor"],
@@ -138,22 +164,34 @@ class Ledger:
         self.registry = MemberRegistry(
             at["MemberRegistry"],
             self.token,
-            wiring=RegistryWiring(at["RoundManager"], at["RoundManager"], deployment.timelock, deployment.guardian),
+            wiring=RegistryWiring(at["RoundManager"], at["RoundCourt"], deployment.timelock, deployment.guardian),
             seats=deployment.seats,
             params=deployment.registry,
             now=now if now is not None else lambda: deployment.deployed_at,
             deployed_at=deployment.deployed_at,
         )
+        self.guidelines = FixedEpoch(at["GuidelineRegistry"], deployment.guideline_hash, deployment.scoring)
         self.rounds = RoundManager(
             at["RoundManager"],
             self.registry,
+            guidelines=self.guidelines,
+            court=at["RoundCourt"],
+            guardian=deployment.guardian,
             chain_id=deployment.chain_id,
             params=deployment.params,
-            guideline_hash=deployment.guideline_hash,
             genesis=deployment.genesis,
             deployed_at=deployment.deployed_at,
         )
         self.registry.wire(self.rounds)
+        self.court = RoundCourt(
+            at["RoundCourt"],
+            self.token,
+            self.rounds,
+            self.registry,
+            chain_id=deployment.chain_id,
+            params=deployment.court,
+            round_params=deployment.params,
+        )
         self.distributor = RewardDistributor(
             at["RewardDistributor"],
             self.token,
@@ -162,7 +200,7 @@ class Ledger:
             emission_params=deployment.emission,
             treasury=deployment.treasury,
         )
-        parts: Sequence[Contract] = (self.token, self.registry, self.rounds, self.distributor)
+        parts: Sequence[Contract] = (self.token, self.registry, self.rounds, self.court, self.distributor)
         self._contracts = {contract.NAME: contract for contract in parts}
 
     @property

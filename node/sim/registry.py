@@ -246,8 +246,8 @@ class MemberRegistry(RegistryStorage):
         """Effect of `slash`: the amount taken. The own part goes first, so a grant is no cushion; only it pays a bounty."""
         account = self.account(member)
         amount = penalty_up(account.stake, bps)
-        own = min(amount, account.stake - account.unvested)
-        _, bounty = divide(own, is_proven=prover != ZERO_ADDRESS)
+        own = account.stake - account.unvested
+        burned, bounty = divide(amount, own=own, is_proven=prover != ZERO_ADDRESS)
         if amount:
             self._set_stake(transaction, account, account.stake - amount)
             account.unvested = min(account.unvested, account.stake)
@@ -258,12 +258,12 @@ class MemberRegistry(RegistryStorage):
             round=round_number,
             fault=fault,
             amount=amount,
-            burned=amount - bounty,
+            burned=burned,
             bounty=bounty,
             prover=prover,
             stake=account.stake,
         )
-        self._token.move(transaction, self.address, ZERO_ADDRESS, amount - bounty)
+        self._token.move(transaction, self.address, ZERO_ADDRESS, burned)
         if bounty:
             self._token.move(transaction, self.address, prover, bounty)
         return amount

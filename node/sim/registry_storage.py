@@ -41,8 +41,8 @@ class Rounds(Protocol):
     def phase_of(self, round_number: int, /) -> tuple[int, int]:
         """(phase, deadline) of a round."""
 
-    def result_of(self, round_number: int, index: int, /) -> tuple[int, int, int]:
-        """(status, gain, weight) of an update."""
+    def result_of(self, round_number: int, index: int, /) -> tuple[int, int, int, bool, bool]:
+        """(status, gain, weight, is retried, is forfeited) of an update."""
 
     def owner_of(self, round_number: int, index: int, /) -> Address:
         """Owner of a ring member."""

@@ -1,26 +1,30 @@
-"""Reference model of RoundManager, part 3: opening a round and moving it through its phases."""
+"""Reference model of RoundManager, part 2: opening a round and moving it through its phases."""
 
 from __future__ import annotations
 
 from node.protocol.commitments import ring_seed
 from node.protocol.errors import LocalProtocolError
-from node.protocol.phases import Step, next_step
+from node.protocol.phases import Step, duration_of, next_step
 from node.protocol.types import Phase
 from node.sim.abi import ZERO_BYTES32, Transaction, external
-from node.sim.round_faults import RoundFaults
 from node.sim.round_state import RoundRecord
-from node.sim.round_storage import Model
+from node.sim.round_storage import Model, RoundStorage
 
 SEED_WINDOW = 256
 """Blocks for which the EVM still knows a block's hash."""
 
+ENTRY_OPEN_ROUND = 1
+"""`IGuardian.Entry.OpenRound`."""
 
-class RoundPhases(RoundFaults):
+
+class RoundPhases(RoundStorage):
     """`openRound` and `advance`; which step is due is decided by `node.protocol.phases`."""
 
     @external("bytes32")
     def open_round(self, transaction: Transaction, benchmark_commitment: bytes) -> int:
         """Open the next round: the steward with a sealed slice; after the open window anyone, unsealed."""
+        is_paused = self._guardian is not None and self._guardian.is_paused(ENTRY_OPEN_ROUND)
+        transaction.require(not is_paused, "EntryPaused", ENTRY_OPEN_ROUND)
         number = len(self._rounds)
         previous = self._rounds[number - 1]
         transaction.require(previous.is_over, "RoundRunning", previous.number, int(previous.phase))
@@ -31,6 +35,7 @@ class RoundPhases(RoundFaults):
             self._require_steward(transaction, number)
         is_promised = benchmark_commitment != ZERO_BYTES32
         transaction.require(is_window_open == is_promised, "WrongSeal", benchmark_commitment, window_end, now)
+        epoch, guideline_hash, scoring = self._guidelines.current()
         transaction.effects()
         found = RoundRecord(
             number=number,
@@ -40,6 +45,8 @@ class RoundPhases(RoundFaults):
             benchmark_commitment=benchmark_commitment,
             phase=Phase.COMMIT,
             deadline=now + self._params.commit_duration,
+            epoch=epoch,
+            scoring=scoring,
         )
         self._rounds[number] = found
         transaction.emit(
@@ -49,7 +56,8 @@ class RoundPhases(RoundFaults):
             opener=found.opener,
             parentModelHash=self._model.model_hash,
             parentModelCid=self._model.cid,
-            guidelineHash=self._guideline_hash,
+            epoch=epoch,
+            guidelineHash=guideline_hash,
             benchmarkCommitment=benchmark_commitment,
             expected=found.expected,
             deadline=found.deadline,
@@ -65,7 +73,7 @@ class RoundPhases(RoundFaults):
         transaction.require(not found.is_over, "RoundEnded", round_number, int(found.phase))
         step = next_step(
             found.phase,
-            found.counters,
+            found.counters(self._params),
             deadline=found.deadline,
             now=transaction.timestamp,
             block=transaction.number,
@@ -93,17 +101,8 @@ class RoundPhases(RoundFaults):
 
     def enter(self, transaction: Transaction, found: RoundRecord, phase: Phase) -> None:
         """Effect: begin ``phase``. Its deadline is 0 for Seed, which ends by height, and now for the two ends."""
-        params = self._params
-        durations = {
-            Phase.REVEAL: params.reveal_duration,
-            Phase.SCORE_COMMIT: params.score_duration,
-            Phase.SCORE_REVEAL: params.score_duration,
-            Phase.SETTLE: params.settle_duration,
-            Phase.ATTEST: params.attest_duration,
-            Phase.CHALLENGE: params.challenge_duration,
-        }
         found.phase = phase
-        found.deadline = 0 if phase is Phase.SEED else transaction.timestamp + durations.get(phase, 0)
+        found.deadline = 0 if phase is Phase.SEED else transaction.timestamp + duration_of(phase, self._params)
         transaction.emit(self.NAME, "PhaseChanged", round=found.number, phase=int(phase), deadline=found.deadline)
 
     def _pin(self, transaction: Transaction, found: RoundRecord) -> None:

@@ -9,8 +9,8 @@ from incentives.scoring import Tally as TallyResult
 from incentives.scoring import TallyParams, Verdict, agrees, word_field
 from node.protocol.commitments import attestation
 from node.protocol.phases import Counters
-from node.protocol.sortition import forward, inverse, verifiers_per_update
-from node.protocol.types import Address, Phase, RoundParams, UpdateStatus, VoidReason
+from node.protocol.sortition import forward, has_retry_panel, inverse, verifiers_per_update
+from node.protocol.types import Address, Phase, RoundParams, Scoring, UpdateStatus, VoidReason
 from node.sim.abi import ZERO_ADDRESS
 
 
@@ -20,7 +20,6 @@ class Entry(IntEnum):
     NONE = 0
     COMMITTED = 1
     REVEALED = 2
-    SLASHED = 3
 
 
 class Seal(IntEnum):
@@ -38,6 +37,10 @@ SCORE_COMMITMENT_BYTES = 31
 """… and the highest 248 bits of a verifier's."""
 
 
+NO_SCORING = Scoring(0, 0, 0, 0)
+"""Of round 0, which scores nothing."""
+
+
 @dataclass(slots=True)
 class UpdateCommit:
     """A trainer's commitment and its place among the commits (from 0)."""
@@ -48,16 +51,44 @@ class UpdateCommit:
 
 
 @dataclass(slots=True)
+class Scores:
+    """One score word, from its commitment on."""
+
+    entry: Entry = Entry.NONE
+    commitment: bytes = b""
+    word: int = 0
+
+
+@dataclass(slots=True)
 class Participant:
-    """One revealed update, its owner's scores, and what was decided about it."""
+    """One revealed update, its owner's words in both panels, and what was decided about it.
+
+    ``first`` is about the k updates after it on the ring, ``retry`` about the k after those. ``is_retried``: the verdict is the
+    retry panel's. ``is_forfeited``: its owner is paid nothing.
+    """
 
     owner: Address
-    entry: Entry = Entry.NONE
-    score_commitment: bytes = b""
-    word: int = 0
+    first: Scores = field(default_factory=Scores)
+    retry: Scores = field(default_factory=Scores)
     status: UpdateStatus = UpdateStatus.PENDING
     gain: int = 0
     weight: int = 0
+    is_retried: bool = False
+    is_forfeited: bool = False
+
+    @property
+    def is_denied(self) -> bool:
+        """Paid nothing: its own update was Malformed or Harmful, or a proven copy."""
+        return self.is_forfeited or self.status in (UpdateStatus.MALFORMED, UpdateStatus.HARMFUL)
+
+    def scores(self, *, retry: bool) -> Scores:
+        """The word for one of the two panels."""
+        return self.retry if retry else self.first
+
+    def set_verdict(self, status: UpdateStatus, gain: int, gain_cap: int) -> None:
+        """Write status and gain; the weight follows from them."""
+        self.status, self.gain = status, gain
+        self.weight = min(gain, gain_cap) if status is UpdateStatus.ACCEPTED else 0
 
 
 @dataclass(slots=True)
@@ -66,7 +97,6 @@ class Attestation:
 
     attester: Address
     value: bytes
-    is_slashed: bool = False
 
 
 @dataclass(slots=True)
@@ -89,6 +119,8 @@ class RoundRecord:
     benchmark_commitment: bytes
     phase: Phase
     deadline: int
+    epoch: int = 0
+    scoring: Scoring = NO_SCORING
     is_slice_revealed: bool = False
     commits: dict[Address, UpdateCommit] = field(default_factory=dict)
     participants: list[Participant] = field(default_factory=list)
@@ -99,6 +131,9 @@ class RoundRecord:
     settled: int = 0
     accepted: int = 0
     sum_weight: int = 0
+    unscored: int = 0
+    retry_commits: int = 0
+    retry_reveals: int = 0
     attestations: dict[int, Attestation] = field(default_factory=dict)
     proposal: Proposal | None = None
     void_reason: VoidReason = VoidReason.NONE
@@ -109,14 +144,18 @@ class RoundRecord:
         return self.phase in (Phase.FINALIZED, Phase.VOIDED)
 
     @property
+    def steward(self) -> Address:
+        """Who committed to the slice; the zero address where none was."""
+        return self.opener if any(self.benchmark_commitment) else ZERO_ADDRESS
+
+    @property
     def seal(self) -> Seal:
         """Whether a slice was promised, and opened."""
         if self.is_slice_revealed:
             return Seal.REVEALED
         return Seal.COMMITTED if any(self.benchmark_commitment) else Seal.UNSEALED
 
-    @property
-    def counters(self) -> Counters:
+    def counters(self, params: RoundParams) -> Counters:
         """The counts that decide an early end of a phase."""
         return Counters(
             expected=self.expected,
@@ -128,6 +167,10 @@ class RoundRecord:
             score_reveals=self.score_reveals,
             settled=self.settled,
             accepted=self.accepted,
+            unscored=self.unscored,
+            has_retry_panel=self.has_retry(params),
+            retry_commits=self.retry_commits,
+            retry_reveals=self.retry_reveals,
         )
 
     def verifiers(self, params: RoundParams) -> int:
@@ -155,20 +198,40 @@ class RoundRecord:
         """Owner of a participant; the zero address where there is none."""
         return self.participants[index].owner if index < len(self.participants) else ZERO_ADDRESS
 
-    def fields_on(self, index: int, params: RoundParams) -> list[int]:
+    def verifier_of(self, index: int, j: int, params: RoundParams, *, retry: bool) -> int:
+        """Index of the verifier whose field ``j`` is about ``index``."""
+        skipped = self.verifiers(params) if retry else 0
+        return self.index_at(self.position_of(index) - 1 - skipped - j)
+
+    def fields_on(self, index: int, params: RoundParams, *, retry: bool) -> list[int]:
         """The k fields about one update; 0 for a verifier that did not reveal."""
-        position = self.position_of(index)
-        words = [self.at_position(position - 1 - j).word for j in range(self.verifiers(params))]
-        return [word_field(word, j) for j, word in enumerate(words)]
+        scores = [
+            self.participants[self.verifier_of(index, j, params, retry=retry)].scores(retry=retry)
+            for j in range(self.verifiers(params))
+        ]
+        return [word_field(entry.word, j) for j, entry in enumerate(scores)]
+
+    def window(self, index: int, params: RoundParams, *, retry: bool) -> list[Participant]:
+        """The k updates that this participant's word is about, in the order of its fields."""
+        k = self.verifiers(params)
+        first = self.position_of(index) + 1 + (k if retry else 0)
+        return [self.at_position(first + j) for j in range(k)]
 
     def correct_fields(self, index: int, params: RoundParams) -> int:
-        """How many fields of this participant's word equal the settled results."""
-        position = self.position_of(index)
-        word = self.participants[index].word
-        return sum(
-            _is_right(word_field(word, j), self.at_position(position + 1 + j), params.tau)
-            for j in range(self.verifiers(params))
-        )
+        """How many fields of this participant's words equal the results: of each update, those of its last panel."""
+        participant = self.participants[index]
+        correct = 0
+        for retry in (False, True) if self.has_retry(params) else (False,):
+            word = participant.scores(retry=retry).word
+            correct += sum(
+                update.is_retried is retry and _is_right(word_field(word, j), update, self.scoring.tau)
+                for j, update in enumerate(self.window(index, params, retry=retry))
+            )
+        return correct
+
+    def has_retry(self, params: RoundParams) -> bool:
+        """Whether the ring has a second full panel."""
+        return has_retry_panel(len(self.participants), self.verifiers(params))
 
     def opens(self, slot: int, proposal: Proposal) -> bool:
         """Whether the attestation in ``slot`` is to this model."""
@@ -188,6 +251,6 @@ def _is_right(field_value: int, update: Participant, tau: int) -> bool:
     return agrees(field_value, TallyResult(Verdict(update.status), update.gain, 0, 0), tau)
 
 
-def tally_params(params: RoundParams) -> TallyParams:
-    """The tally's constants of one deployment."""
-    return TallyParams(tau=params.tau, delta_min=params.delta_min, harm_min=params.harm_min, gain_cap=params.gain_cap)
+def tally_params(scoring: Scoring) -> TallyParams:
+    """The tally's constants of one guideline epoch."""
+    return TallyParams(scoring.tau, scoring.delta_min, scoring.harm_min, scoring.gain_cap)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from incentives.scoring import FIELDS, MAX_GAIN
+from incentives.scoring import FIELDS
 from node.protocol.commitments import RoundScope
 from node.protocol.errors import TransactionReverted
-from node.protocol.types import Address, Phase, RoundParams
+from node.protocol.phases import duration_of
+from node.protocol.types import Address, Phase, RoundParams, Scoring
 from node.sim.abi import ZERO_ADDRESS, ZERO_BYTES32, Contract, Transaction, view
 from node.sim.registry import MemberRegistry
-from node.sim.round_state import Entry, RoundRecord
+from node.sim.registry_storage import Guardian
+from node.sim.round_state import Entry, RoundRecord, Scores
 
 LONGEST_PHASE = 30 * 24 * 3600
 LONGEST_SEED_DELAY = 128
@@ -31,16 +33,28 @@ class Model:
 class Earnings(NamedTuple):
     """All that a participant's pay depends on, in the order of `IRoundManager.Earnings`."""
 
-    owner: Address
-    status: int
-    weight: int
-    sum_weight: int
-    participants: int
-    verifiers: int
-    correct: int
-    attesters: int
-    is_correct_attester: bool
-    is_sealed: bool
+    phase: int
+    owner: Address = ZERO_ADDRESS
+    status: int = 0
+    weight: int = 0
+    sum_weight: int = 0
+    participants: int = 0
+    verifiers: int = 0
+    correct: int = 0
+    attesters: int = 0
+    is_correct_attester: bool = False
+    is_sealed: bool = False
+    is_forfeited: bool = False
+
+
+class Epochs(Protocol):
+    """What is read of the GuidelineRegistry."""
+
+    address: Address
+
+    def current(self) -> tuple[int, bytes, Scoring]:
+        """(epoch, hash of the combined guideline file, scoring)."""
+        ...
 
 
 class RoundStorage(Contract):
@@ -48,10 +62,12 @@ class RoundStorage(Contract):
 
     Args:
         address: of the contract.
-        registry: who may take part, and whom to slash.
+        registry: who may take part.
+        guidelines: under which rounds open.
+        court: the only account that may correct what was decided.
+        guardian: who can pause the opening of rounds; None where nobody can.
         chain_id: of the chain.
         params: constants of the deployment.
-        guideline_hash: of the developer guideline in force.
         genesis: the founding model, stored as round 0.
         deployed_at: timestamp of deployment: the end of round 0.
 
@@ -66,21 +82,26 @@ class RoundStorage(Contract):
         address: Address,
         registry: MemberRegistry,
         *,
+        guidelines: Epochs,
+        court: Address,
+        guardian: Guardian | None = None,
         chain_id: int,
         params: RoundParams,
-        guideline_hash: bytes,
         genesis: Model,
         deployed_at: int,
     ) -> None:
         super().__init__(address)
         check_params(params)
-        longest = longest_round(params)
-        if registry.exit_delay() <= longest:
-            raise TransactionReverted("ExitDelayTooShort", (registry.exit_delay(), longest))
+        # A penalty that the end of the round makes provable needs time to be proven, too.
+        least = longest_round(params) + params.challenge_duration
+        if registry.exit_delay() <= least:
+            raise TransactionReverted("ExitDelayTooShort", (registry.exit_delay(), least))
         self._registry = registry
         self._chain_id = chain_id
         self._params = params
-        self._guideline_hash = guideline_hash
+        self._guidelines = guidelines
+        self._court = court
+        self._guardian = guardian
         self._model = genesis
         self._genesis = genesis
         self._rounds: dict[int, RoundRecord] = {
@@ -111,12 +132,12 @@ class RoundStorage(Contract):
         """The record in the order of `IRoundManager.Round`; all zero for a round that was never opened."""
         found = self._rounds.get(round_number)
         if found is None:
-            return (*(0,) * 15, 0, *(ZERO_BYTES32,) * 4)
+            return (*(0,) * 23, ZERO_ADDRESS, *(ZERO_BYTES32,) * 4)
         proposal = found.proposal
         slots = range(found.slots(self._params)) if found.seed else ()
         right = sum(1 << slot for slot in slots if proposal is not None and found.opens(slot, proposal))
-        punished = sum(1 << slot for slot, attestation in found.attestations.items() if attestation.is_slashed)
         model = self._genesis if round_number == 0 else proposal
+        scoring = found.scoring
         return (
             int(found.phase),
             found.deadline,
@@ -131,9 +152,17 @@ class RoundStorage(Contract):
             found.accepted,
             int(found.seal),
             int(found.void_reason),
+            scoring.tau,
+            scoring.delta_min,
+            scoring.harm_min,
+            scoring.gain_cap,
             found.sum_weight,
             right,
-            punished,
+            found.epoch,
+            found.unscored,
+            found.retry_commits,
+            found.retry_reveals,
+            found.steward,
             found.seed or ZERO_BYTES32,
             found.benchmark_commitment,
             model.model_hash if model is not None else ZERO_BYTES32,
@@ -151,9 +180,24 @@ class RoundStorage(Contract):
         return astuple(self._params)
 
     @view()
-    def guideline_hash(self) -> bytes:
-        """Hash of the developer guideline in force."""
-        return self._guideline_hash
+    def guidelines(self) -> Address:
+        """Address of the guideline registry."""
+        return self._guidelines.address
+
+    @view()
+    def guardian(self) -> Address:
+        """Who can pause the opening of rounds; the zero address where nobody can."""
+        return ZERO_ADDRESS if self._guardian is None else self._guardian.address
+
+    @view()
+    def court(self) -> Address:
+        """The only account that may correct what was decided."""
+        return self._court
+
+    @view()
+    def longest_round(self) -> int:
+        """Longest time from opening to the end, seconds."""
+        return longest_round(self._params)
 
     @view()
     def registry(self) -> Address:
@@ -183,7 +227,15 @@ class RoundStorage(Contract):
         found = self._rounds.get(round_number)
         if found is None or index >= len(found.participants):
             return int(Entry.NONE), 0
-        return int(found.participants[index].entry), found.participants[index].word
+        return _word(found.participants[index].first)
+
+    @view("uint256", "uint256")
+    def retry_scores_of(self, round_number: int, index: int) -> tuple[int, int]:
+        """(entry, word) of a ring member's scores for the retry panel."""
+        found = self._rounds.get(round_number)
+        if found is None or index >= len(found.participants):
+            return int(Entry.NONE), 0
+        return _word(found.participants[index].retry)
 
     @view("uint256", "uint256")
     def position_of(self, round_number: int, index: int) -> int:
@@ -196,10 +248,10 @@ class RoundStorage(Contract):
         return self.ring(round_number, position).index_at(position)
 
     @view("uint256", "uint256")
-    def result_of(self, round_number: int, index: int) -> tuple[int, int, int]:
-        """(status, gain, weight) of an update."""
+    def result_of(self, round_number: int, index: int) -> tuple[int, int, int, bool, bool]:
+        """(status, gain, weight, whether it is the retry's, whether its owner is paid nothing for being a copy)."""
         found = self.ring(round_number, index).participants[index]
-        return int(found.status), found.gain, found.weight
+        return int(found.status), found.gain, found.weight, found.is_retried, found.is_forfeited
 
     @view("uint256", "uint8")
     def attestation_of(self, round_number: int, slot: int) -> tuple[Address, bytes, bool]:
@@ -213,11 +265,15 @@ class RoundStorage(Contract):
 
     @view("uint256", "uint256")
     def earnings_of(self, round_number: int, index: int) -> Earnings:
-        """All that a ring member's pay depends on."""
+        """All that a ring member's pay depends on; nothing but the phase before the seed is drawn."""
+        record = self._rounds.get(round_number)
+        if record is None or not record.seed:
+            return Earnings(int(Phase.NONE if record is None else record.phase))
         found = self.ring(round_number, index)
         participant = found.participants[index]
         position = found.position_of(index)
         return Earnings(
+            phase=int(found.phase),
             owner=participant.owner,
             status=int(participant.status),
             weight=participant.weight,
@@ -228,7 +284,12 @@ class RoundStorage(Contract):
             attesters=found.slots(self._params),
             is_correct_attester=found.proposal is not None and found.opens(position, found.proposal),
             is_sealed=found.is_slice_revealed,
+            is_forfeited=participant.is_denied,
         )
+
+    def record(self, round_number: int) -> RoundRecord | None:
+        """Record of a round; None where it was never opened."""
+        return self._rounds.get(round_number)
 
     def in_phase(self, transaction: Transaction, round_number: int, phase: Phase) -> RoundRecord:
         """Record of a round that is in ``phase`` and within its deadline; reverts otherwise."""
@@ -270,16 +331,13 @@ class RoundStorage(Contract):
         return RoundScope(self._chain_id, self.address, round_number)
 
 
+def _word(scores: Scores) -> tuple[int, int]:
+    return int(scores.entry), scores.word
+
+
 def longest_round(params: RoundParams) -> int:
-    """Seconds from opening to the end when somebody advances at every deadline (the seed's blocks besides)."""
-    return (
-        params.commit_duration
-        + params.reveal_duration
-        + 2 * params.score_duration
-        + params.settle_duration
-        + params.attest_duration
-        + params.challenge_duration
-    )
+    """Seconds from opening to the end when somebody advances at every deadline (the seed's blocks besides), with retry and dispute."""
+    return sum(duration_of(phase, params) for phase in Phase) + params.dispute_duration
 
 
 def check_params(params: RoundParams) -> None:
@@ -296,14 +354,11 @@ def check_params(params: RoundParams) -> None:
         ("settleDuration", params.settle_duration, 1, LONGEST_PHASE),
         ("attestDuration", params.attest_duration, 1, LONGEST_PHASE),
         ("challengeDuration", params.challenge_duration, 1, LONGEST_PHASE),
+        ("disputeDuration", params.dispute_duration, 1, LONGEST_PHASE),
         ("seedDelayBlocks", params.seed_delay_blocks, 1, LONGEST_SEED_DELAY),
         ("minParticipants", params.min_participants, 2, 2**16 - 1),
         ("maxVerifiers", params.max_verifiers, 1, FIELDS),
         ("maxAttesters", params.max_attesters, 1, MOST_ATTESTERS),
-        ("tau", params.tau, 0, MAX_GAIN),
-        ("deltaMin", params.delta_min, 1, MAX_GAIN),
-        ("harmMin", params.harm_min, 1, MAX_GAIN),
-        ("gainCap", params.gain_cap, params.delta_min, MAX_GAIN),
     )
     for name, value, least, most in bounds:
         if not least <= value <= most:

@@ -1,12 +1,11 @@
-"""Reference model of RoundManager, part 4: what participants do in each phase."""
+"""Reference model of RoundManager, part 3: what participants do in each phase."""
 
 from __future__ import annotations
 
 from incentives.scoring import FIELD_BITS, FIELDS, tally
 from node.protocol.commitments import benchmark_commitment, score_commitment, update_commitment
-from node.protocol.types import Phase, UpdateStatus
+from node.protocol.types import Address, Phase, UpdateStatus
 from node.sim.abi import ZERO_BYTES32, Transaction, external
-from node.sim.round_faults import FAULT_OF
 from node.sim.round_phases import RoundPhases
 from node.sim.round_state import (
     SCORE_COMMITMENT_BYTES,
@@ -16,6 +15,7 @@ from node.sim.round_state import (
     Participant,
     Proposal,
     RoundRecord,
+    Scores,
     Seal,
     UpdateCommit,
     tally_params,
@@ -25,7 +25,7 @@ MAX_SETTLED_PER_CALL = 16
 MAX_WORD = (1 << (FIELDS * FIELD_BITS)) - 1
 
 
-class RoundManager(RoundPhases):
+class RoundActs(RoundPhases):
     """The acts of trainers, stewards, verifiers and attesters."""
 
     @external("uint256", "bytes32")
@@ -89,7 +89,7 @@ class RoundManager(RoundPhases):
         found = self.in_phase(transaction, round_number, Phase.REVEAL)
         sender = transaction.sender
         transaction.require(found.seal is Seal.COMMITTED, "NoSealToReveal", int(found.seal), int(Seal.COMMITTED))
-        self._require_steward(transaction, round_number)
+        transaction.require(sender == found.steward, "NotSteward", sender, found.steward)
         opened = benchmark_commitment(self.scope(round_number), sender, content_hash=content_hash, cid=cid, salt=salt)
         _require_match(transaction, found.benchmark_commitment, opened)
         transaction.effects()
@@ -100,14 +100,19 @@ class RoundManager(RoundPhases):
 
     @external("uint256", "uint16", "bytes32")
     def commit_scores(self, transaction: Transaction, round_number: int, index: int, commitment: bytes) -> None:
-        """A ring member promises its score word."""
-        found = self.in_phase(transaction, round_number, Phase.SCORE_COMMIT)
+        """A ring member promises its score word: the first in ScoreCommit, the second in RetryCommit."""
+        found = self._in_either(transaction, round_number, Phase.SCORE_COMMIT, Phase.RETRY_COMMIT)
+        is_retry = found.phase is Phase.RETRY_COMMIT
         participant = self._owned(transaction, found, index)
-        _require_entry(transaction, participant, Entry.NONE)
+        scores = participant.scores(retry=is_retry)
+        _require_entry(transaction, participant.owner, scores, Entry.NONE)
         transaction.effects()
-        participant.entry = Entry.COMMITTED
-        participant.score_commitment = commitment[:SCORE_COMMITMENT_BYTES]
-        found.score_commits += 1
+        scores.entry = Entry.COMMITTED
+        scores.commitment = commitment[:SCORE_COMMITMENT_BYTES]
+        if is_retry:
+            found.retry_commits += 1
+        else:
+            found.score_commits += 1
         transaction.emit(
             self.NAME,
             "ScoresCommitted",
@@ -120,44 +125,52 @@ class RoundManager(RoundPhases):
     @external("uint256", "uint16", "uint256", "bytes32")
     def reveal_scores(self, transaction: Transaction, round_number: int, index: int, word: int, salt: bytes) -> None:
         """A ring member opens its score word."""
-        found = self.in_phase(transaction, round_number, Phase.SCORE_REVEAL)
+        found = self._in_either(transaction, round_number, Phase.SCORE_REVEAL, Phase.RETRY_REVEAL)
+        is_retry = found.phase is Phase.RETRY_REVEAL
         participant = self._owned(transaction, found, index)
-        _require_entry(transaction, participant, Entry.COMMITTED)
+        scores = participant.scores(retry=is_retry)
+        _require_entry(transaction, participant.owner, scores, Entry.COMMITTED)
         opened = score_commitment(self.scope(round_number), participant.owner, word=word, salt=salt)
-        _require_match(transaction, participant.score_commitment, opened)
+        _require_match(transaction, scores.commitment, opened)
         transaction.require(word <= MAX_WORD, "WordTooWide", word, MAX_WORD)
         transaction.effects()
-        participant.entry = Entry.REVEALED
-        participant.word = word
-        found.score_reveals += 1
+        scores.entry = Entry.REVEALED
+        scores.word = word
+        if is_retry:
+            found.retry_reveals += 1
+        else:
+            found.score_reveals += 1
         transaction.emit(
             self.NAME, "ScoresRevealed", round=round_number, index=index, verifier=participant.owner, word=word
         )
 
     @external("uint256", "uint16[]")
     def settle(self, transaction: Transaction, round_number: int, indices: tuple[int, ...]) -> None:
-        """Anyone: tally up to 16 updates; those already settled are passed over."""
+        """Anyone: tally up to 16 updates; those already settled (in the retry: not Unscored, or retried) are passed over."""
         too_many = len(indices) > MAX_SETTLED_PER_CALL
         transaction.require(not too_many, "TooManyIndices", len(indices), MAX_SETTLED_PER_CALL)
-        found = self.in_phase(transaction, round_number, Phase.SETTLE)
+        found = self._in_either(transaction, round_number, Phase.SETTLE, Phase.RETRY_SETTLE)
         n = len(found.participants)
         for index in indices:
             transaction.require(index < n, "NoSuchIndex", index, n)
         transaction.effects()
-        settled = [found.participants[index] for index in indices if self._settle_one(transaction, found, index)]
-        for participant in settled:
-            fault = FAULT_OF.get(participant.status)
-            if fault is not None:
-                self.punish(transaction, found, participant.owner, fault)
+        for index in indices:
+            self._settle_one(transaction, found, index)
 
-    def _settle_one(self, transaction: Transaction, found: RoundRecord, index: int) -> bool:
+    def _settle_one(self, transaction: Transaction, found: RoundRecord, index: int) -> None:
         participant = found.participants[index]
-        if participant.status is not UpdateStatus.PENDING:
-            return False
-        result = tally(found.fields_on(index, self._params), tally_params(self._params))
-        participant.status = UpdateStatus(result.verdict)
-        participant.gain, participant.weight = result.gain, result.weight
-        found.settled += 1
+        is_retry = found.phase is Phase.RETRY_SETTLE
+        is_due = participant.status is (UpdateStatus.UNSCORED if is_retry else UpdateStatus.PENDING)
+        if not is_due or participant.is_retried:
+            return
+        result = tally(found.fields_on(index, self._params, retry=is_retry), tally_params(found.scoring))
+        participant.set_verdict(UpdateStatus(result.verdict), result.gain, found.scoring.gain_cap)
+        participant.is_retried = is_retry
+        if is_retry:
+            found.unscored -= 1
+        else:
+            found.settled += 1
+            found.unscored += participant.status is UpdateStatus.UNSCORED
         found.accepted += participant.status is UpdateStatus.ACCEPTED
         found.sum_weight += result.weight
         transaction.emit(
@@ -171,7 +184,6 @@ class RoundManager(RoundPhases):
             votes=result.votes,
             weight=result.weight,
         )
-        return True
 
     @external("uint256", "uint8", "bytes32")
     def attest(self, transaction: Transaction, round_number: int, slot: int, attestation: bytes) -> None:
@@ -213,15 +225,19 @@ class RoundManager(RoundPhases):
         )
         self.enter(transaction, found, Phase.CHALLENGE)
 
+    def _in_either(self, transaction: Transaction, round_number: int, first: Phase, retry: Phase) -> RoundRecord:
+        """As `in_phase`, for an act that the retry panel does too."""
+        is_retry = self.phase_of(round_number)[0] == retry
+        return self.in_phase(transaction, round_number, retry if is_retry else first)
+
     def _owned(self, transaction: Transaction, found: RoundRecord, index: int) -> Participant:
         owner = found.owner_of(index)
         transaction.require(transaction.sender == owner, "NotRingOwner", transaction.sender, owner)
         return found.participants[index]
 
 
-def _require_entry(transaction: Transaction, participant: Participant, expected: Entry) -> None:
-    actual = participant.entry
-    transaction.require(actual is expected, "WrongEntry", participant.owner, int(actual), int(expected))
+def _require_entry(transaction: Transaction, owner: Address, scores: Scores, expected: Entry) -> None:
+    transaction.require(scores.entry is expected, "WrongEntry", owner, int(scores.entry), int(expected))
 
 
 def _require_match(transaction: Transaction, committed: bytes, opened: bytes) -> None:

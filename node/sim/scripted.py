@@ -37,22 +37,28 @@ class Script:
         no_reveal: commit an update and do not open it.
         no_scores: commit no scores.
         hide_scores: commit scores and do not open them.
+        no_retry: commit no word for the retry panel.
+        hide_retry: commit one and do not open it.
         no_attest: do not attest.
         wrong_attest: attest to another model.
         is_sealed: the steward promises a slice and opens it.
         fields: what honest verifiers write about a member's update, as field of the score word.
         lies: words of liars by member, instead of honest ones.
+        retry_lies: the same for the retry panel.
     """
 
     no_commit: Collection[int] = ()
     no_reveal: Collection[int] = ()
     no_scores: Collection[int] = ()
     hide_scores: Collection[int] = ()
+    no_retry: Collection[int] = ()
+    hide_retry: Collection[int] = ()
     no_attest: Collection[int] = ()
     wrong_attest: Collection[int] = ()
     is_sealed: bool = True
     fields: Mapping[int, int] | None = None
     lies: Mapping[int, int] | None = None
+    retry_lies: Mapping[int, int] | None = None
 
 
 class Community:
@@ -67,9 +73,8 @@ class Community:
     def __init__(self, size: int = 5, deployment: Deployment | None = None, *, seed: int = 0) -> None:
         self.members = tuple(address_of(f"member/{place}") for place in range(size))
         chosen = deployment if deployment is not None else Deployment(seats=self.members[:1])
-        self.deployment = replace(chosen, deployed_at=START)
-        self.block = 0
-        self.now = START
+        self.deployment = replace(chosen, deployed_at=chosen.deployed_at or START)
+        self.block, self.now = self.start_time()
         self.events: list[ChainEvent] = []
         self._seed = seed
         self.ledger = Ledger(self.deployment, self._block_hash, lambda: self.now)
@@ -97,6 +102,10 @@ class Community:
             ChainEvent(log.contract, log.name, log.arguments, self.block, self.now, identity, place)
             for place, log in enumerate(logs)
         ]
+
+    def start_time(self) -> tuple[int, int]:
+        """(height, timestamp) when the community is founded."""
+        return 0, START
 
     def read(self, function: str, *arguments: object, contract: str = "RoundManager") -> Any:
         """Result of a view function."""
@@ -182,25 +191,34 @@ class Community:
             owners.append(self.members.index(owner))
         return owners
 
-    def word_of(self, place: int, fields: Mapping[int, int] | None = None) -> int:
-        """Honest score word of a member, given what everybody sees."""
+    def word_of(self, place: int, fields: Mapping[int, int] | None = None, *, retry: bool = False) -> int:
+        """Honest score word of a member for one of the two panels, given what everybody sees."""
         seen = fields if fields is not None else {}
         order = self.order()
         n = len(order)
         k = verifiers_per_update(n, self.deployment.params.max_verifiers)
-        assigned = assigned_updates(self.seed, n, order.index(place), k)
+        assigned = assigned_updates(self.seed, n, order.index(place), k, retry=retry)
         return pack_word([seen.get(order[index], encode_gain(DEFAULT_GAIN)) for index in assigned])
 
-    def commit_scores(self, place: int, word: int) -> None:
-        """One member commits its score word."""
-        member = self.members[place]
-        commitment = score_commitment(self.scope, member, word=word, salt=self.salt(place, "scores"))
+    def commit_scores(self, place: int, word: int, *, retry: bool = False) -> None:
+        """One member commits its score word for one of the two panels."""
+        member, salt = self.members[place], self.salt(place, "retry" if retry else "scores")
+        commitment = score_commitment(self.scope, member, word=word, salt=salt)
         self.call(member, "commitScores", self.round, self.order().index(place), commitment)
 
-    def reveal_scores(self, place: int, word: int) -> None:
-        """One member opens its score word."""
-        index = self.order().index(place)
-        self.call(self.members[place], "revealScores", self.round, index, word, self.salt(place, "scores"))
+    def reveal_scores(self, place: int, word: int, *, retry: bool = False) -> None:
+        """One member opens its score word for one of the two panels."""
+        index, salt = self.order().index(place), self.salt(place, "retry" if retry else "scores")
+        self.call(self.members[place], "revealScores", self.round, index, word, salt)
+
+    def on_duty(self) -> list[int]:
+        """Members that have an Unscored update to score again."""
+        number = self.round
+        return [
+            place
+            for index, place in enumerate(self.order())
+            if self.read("hasRetryDuty", number, index, contract="RoundCourt")
+        ]
 
     def settle(self) -> None:
         """Settle everything, in batches."""
@@ -233,8 +251,14 @@ class Community:
 
     def play(self, script: Script | None = None) -> Phase:
         """One whole round by script, claims excluded; Finalized, or Voided on the way."""
+        if self.play_until_challenge(script) is not Phase.VOIDED:
+            self.advance()
+        return self.phase
+
+    def play_until_challenge(self, script: Script | None = None) -> Phase:
+        """One round by script until it can be disputed; Challenge, or Voided on the way."""
         script = script if script is not None else Script()
-        for step in (self._play_updates, self._play_scores, self._play_end):
+        for step in (self._play_updates, self._play_scores, self._play_attestations):
             step(script)
             if self.phase is Phase.VOIDED:
                 break
@@ -267,16 +291,32 @@ class Community:
                 self.reveal_scores(place, words[place])
         self.advance()
         self.settle()
+        if self.advance() is Phase.RETRY_COMMIT:
+            self._play_retry(script)
+
+    def _play_retry(self, script: Script) -> None:
+        lies = script.retry_lies if script.retry_lies is not None else {}
+        scorers = [place for place in self.on_duty() if place not in script.no_retry]
+        words = {place: lies.get(place, self.word_of(place, script.fields, retry=True)) for place in scorers}
+        for place in scorers:
+            self.commit_scores(place, words[place], retry=True)
+        self.advance()
+        for place in scorers:
+            if place not in script.hide_retry:
+                self.reveal_scores(place, words[place], retry=True)
+        self.advance()
+        self.settle()
         self.advance()
 
-    def _play_end(self, script: Script) -> None:
+    def _play_attestations(self, script: Script) -> None:
         for place in self.slots():
             if place not in script.no_attest:
                 self.attest(place, is_wrong=place in script.wrong_attest)
         right = len(set(self.slots()) - set(script.no_attest) - set(script.wrong_attest))
         if 3 * right > 2 * len(self.slots()):
             self.propose()
-        self.advance()
+        else:
+            self.advance()
 
     def opening(self, place: int) -> dict[str, Any]:
         """What opens a member's update commitment."""

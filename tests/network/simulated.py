@@ -20,7 +20,7 @@ from node.executor import Applicant, Executor, Ports
 from node.ports import Trainer
 from node.protocol.cid import compute_cid, digest_from_cid
 from node.protocol.guideline import Guideline
-from node.protocol.types import Address, Cid, Phase
+from node.protocol.types import Address, Call, Cid, Phase
 from node.roles.steward import StewardPlan
 from node.sim.blobs import SimSwarm
 from node.sim.chain import SimChain
@@ -31,7 +31,7 @@ from node.sim.round_storage import Model
 from node.sim.trainer import ToyTask, ToyTrainer
 from node.store import NodeStore
 
-MEMBER_ROLES = ("applicant", "trainer", "verifier", "attester", "keeper", "challenger")
+MEMBER_ROLES = ("applicant", "trainer", "verifier", "attester", "keeper", "challenger", "juror")
 
 
 @dataclass
@@ -84,11 +84,15 @@ class Community:
     members: int = 5
     rounds: int = 1
     member_rounds: int = 0
+    least_members: int = 0
     seed: int = 0
     gossip_faults: GossipFaults = field(default_factory=GossipFaults)
     trainers: dict[int, Any] = field(default_factory=dict)
     update: dict[str, Any] = field(default_factory=dict)
+    executor: type[Executor] = Executor
+    rules: dict[str, Any] = field(default_factory=dict)
     nodes: list[SimNode] = field(default_factory=list)
+    forged: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.task = ToyTask(seed=self.seed)
@@ -97,7 +101,9 @@ class Community:
         self.genesis = self.task.genesis()
         model = Model(hashlib.sha256(self.genesis).digest(), digest_from_cid(compute_cid(self.genesis)))
         self.seats = tuple(address_of(f"seat/{i}") for i in range(3))
-        self.deployment = Deployment(seats=self.seats, threshold=2, genesis=model, guideline_hash=self.guideline.hash)
+        self.deployment = Deployment(
+            seats=self.seats, threshold=2, genesis=model, guideline_hash=self.guideline.hash, **self.rules
+        )
         self.world = SimChain(self.deployment, self.clock, block_time=1, seed=self.seed)
         self.wire = SimNetwork(self.gossip_faults, seed=self.seed)
         self.swarm = SimSwarm()
@@ -123,12 +129,13 @@ class Community:
             slices=(lambda number: self.task.benchmark(f"slice/{number}")) if index is None else None,
         )
         store = NodeStore(self.folder / name.replace("/", "-"))
-        executor = Executor(
+        executor = self.executor(
             ports=ports,
             store=store,
             guideline=self.guideline,
             chain_id=self.deployment.chain_id,
             round_manager=self.world.ledger.rounds.address,
+            court=self.world.ledger.court.address,
             max_verifiers=7,
             public_benchmark=self.task.benchmark("public"),
             seed=self.seed,
@@ -138,9 +145,11 @@ class Community:
         config = DriverConfig(
             roles=roles,
             params=self.deployment.params,
+            court=self.deployment.court,
+            scoring=self.deployment.scoring,
             seats=self.seats,
             first_block=0,
-            plan=StewardPlan(self.rounds if index is None else self.member_rounds, self.members),
+            plan=StewardPlan(self.rounds if index is None else self.member_rounds, self.least_members or self.members),
         )
         return SimNode(name, address, Driver(executor, self.clock, config), store)
 
@@ -148,6 +157,16 @@ class Community:
         node.task = asyncio.create_task(node.driver.run(), name=node.name)
         self.nodes.append(node)
         return node
+
+    async def dispute(self, who: SimNode, function: str, *arguments: int) -> None:
+        """A person disputes from its node's account; the bond is forged, since nobody has earned one before the first round ends."""
+        ledger, bond = self.world.ledger, self.deployment.court.bond
+        minter = self.world.chain_for(ledger.distributor.address)
+        receipt = await minter.send(Call("ContributionToken", "mint", (who.address, bond)))
+        self.forged.append(receipt.transaction.hex())
+        chain = self.world.chain_for(who.address)
+        await chain.send(Call("ContributionToken", "approve", (ledger.court.address, bond)))
+        await chain.send(Call("RoundCourt", function, arguments))
 
     async def kill(self, node: SimNode) -> None:
         """As kill -9 would: nothing of the process remains but its folder."""
@@ -192,7 +211,10 @@ async def audit_of(community: Community) -> AuditReport:
     rules = AuditRules(
         chain_id=deployment.chain_id,
         round_manager=community.world.ledger.rounds.address,
+        court=community.world.ledger.court.address,
         params=deployment.params,
+        court_params=deployment.court,
+        scoring=deployment.scoring,
         emission=deployment.emission,
         registry=deployment.registry,
         genesis_model_hash=deployment.genesis.model_hash,

@@ -39,6 +39,7 @@ def play(tmp_path, trainer, members=5):
         await community.until(lambda: community.is_over(1))
         honest = [node for node in community.nodes if node.name.startswith("member")][: members - 1]
         await community.until(lambda: len(honest[0].state.rounds[1].claimed) >= members - 1)
+        await community.until(lambda: honest[0].state.rounds[1].slashed)
         await community.stop()
         attacker = next(a for a in honest[0].state.active if a not in {node.address for node in honest})
         return honest, attacker, await audit_of(community)
@@ -92,6 +93,7 @@ def test_an_update_whose_bytes_nobody_can_fetch_is_unavailable_and_the_round_goe
         update = hider.store.load(1, "update.safetensors")
         community.swarm.faults.unavailable.add(community.cid_of(update))
         await community.until(lambda: community.is_over(1))
+        await community.until(lambda: community.nodes[0].state.rounds[1].slashed)
         await community.stop()
         return community.nodes, hider.address, community
 

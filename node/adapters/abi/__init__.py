@@ -21,7 +21,14 @@ from eth_utils.address import to_checksum_address
 from node.protocol.errors import LocalProtocolError
 from node.protocol.hashing import keccak256
 
-CONTRACTS = ("ContributionToken", "MemberRegistry", "RoundManager", "RewardDistributor")
+CONTRACTS = (
+    "ContributionToken",
+    "MemberRegistry",
+    "GuidelineRegistry",
+    "RoundManager",
+    "RoundCourt",
+    "RewardDistributor",
+)
 """The contracts of one community, by the names that `Call` and `ChainEvent` use."""
 
 _ERROR_STRING = bytes.fromhex("08c379a0")  # Error(string)
@@ -69,6 +76,18 @@ class ContractAbi:
         entry = self._function(function, len(arguments))
         return entry.digest + _encode(f"{self.name}.{function}", entry.inputs, arguments)
 
+    def decode_call(self, data: bytes) -> tuple[str, tuple[Any, ...]]:
+        """Name and arguments of call data, the inverse of `encode_call`.
+
+        Raises:
+            AbiMismatch: no function of ours, or arguments that do not decode.
+        """
+        entries = (entry for overloads in self.functions.values() for entry in overloads)
+        entry = next((entry for entry in entries if entry.digest == data[:4]), None)
+        if entry is None:
+            raise AbiMismatch(f"{self.name} has no function with selector 0x{data[:4].hex()}")
+        return entry.name, _decode(f"a call of {self.name}.{entry.name}", entry.inputs, data[4:])
+
     def encode_constructor(self, arguments: Sequence[Any]) -> bytes:
         """Constructor arguments, to be appended to the creation code. Structs may be dicts by field name.
 
@@ -104,6 +123,17 @@ class ContractAbi:
         plain = tuple(parameter for parameter in entry.inputs if not parameter["indexed"])
         values.update(zip((p["name"] for p in plain), _decode(where, plain, data), strict=True))
         return entry.name, {p["name"]: values[p["name"]] for p in entry.inputs}
+
+    def decode_error(self, data: bytes) -> tuple[str, tuple[Any, ...]]:
+        """Name and arguments of a custom error of this contract.
+
+        Raises:
+            AbiMismatch: none of ours, or arguments that do not decode.
+        """
+        entry = self.errors.get(data[:4])
+        if entry is None:
+            raise AbiMismatch(f"{self.name} has no error with selector 0x{data[:4].hex()}")
+        return entry.name, _decode(f"the error {entry.name}", entry.inputs, data[4:])
 
     def _function(self, function: str, count: int) -> _Entry:
         fitting = [entry for entry in self.functions.get(function, ()) if len(entry.inputs) == count]
@@ -160,9 +190,8 @@ def decode_revert(data: bytes) -> tuple[str, tuple[Any, ...]]:
         if selector == _PANIC:
             return "Panic", tuple(abi_decode(["uint256"], body))
         for name in CONTRACTS:
-            entry = contract_abi(name).errors.get(selector)
-            if entry is not None:
-                return entry.name, _decode(f"the error {entry.name}", entry.inputs, body)
+            if selector in contract_abi(name).errors:
+                return contract_abi(name).decode_error(data)
     except (DecodingError, AbiMismatch, UnicodeDecodeError):
         pass  # a selector may collide; the raw bytes are still worth showing
     return "UnknownError", (data,)

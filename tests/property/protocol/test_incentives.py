@@ -168,10 +168,11 @@ def test_emission_never_grows(number: int, initial: int, halving: int):
     assert emission(number + halving, chosen) == emission(number, chosen) // 2
 
 
-@given(stake=st.integers(0, 10**30), bps=st.integers(0, BPS), is_proven=st.booleans())
-def test_slashing_conserves_and_rounds_up(stake: int, bps: int, *, is_proven: bool):
-    amount = penalty_up(stake, bps)
-    burned, bounty = divide(amount, is_proven=is_proven)
+@given(stake=st.integers(0, 10**30), bps=st.integers(0, BPS), granted=st.integers(0, 10**30), is_proven=st.booleans())
+def test_slashing_conserves_and_rounds_up(stake: int, bps: int, granted: int, *, is_proven: bool):
+    amount, own = penalty_up(stake, bps), max(0, stake - granted)
+    burned, bounty = divide(amount, own=own, is_proven=is_proven)
+    assert bounty <= own
     assert 0 <= amount <= stake
     assert amount * BPS >= stake * bps > (amount - 1) * BPS or amount == 0 == stake * bps
     assert burned + bounty == amount

@@ -20,6 +20,10 @@ counters = st.builds(
     score_reveals=small,
     settled=small,
     accepted=small,
+    unscored=small,
+    has_retry_panel=st.booleans(),
+    retry_commits=small,
+    retry_reveals=small,
 )
 ENDS = (Phase.FINALIZED, Phase.VOIDED)
 STEPS = 12

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,13 +16,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from incentives.rewards import CWT
 from incentives.scoring import MALFORMED, UNAVAILABLE, encode_gain
 from node.protocol.errors import TransactionReverted
-from node.protocol.types import Call, Phase
+from node.protocol.types import Call, Fault, Phase
 from node.sim.abi import Contract
+from node.sim.ledger import QUICK_ROUNDS, Deployment, address_of
 from node.sim.scripted import Community, Script
+from node.sim.scripted_court import CourtCommunity
 
 SIZE = 4
-TOKEN, REGISTRY, DISTRIBUTOR = "ContributionToken", "MemberRegistry", "RewardDistributor"
+TOKEN, REGISTRY, DISTRIBUTOR, COURT = "ContributionToken", "MemberRegistry", "RewardDistributor", "RoundCourt"
 PLACES = st.integers(0, SIZE - 1)
+SCORING = (Phase.SCORE_COMMIT, Phase.SCORE_REVEAL, Phase.RETRY_COMMIT, Phase.RETRY_REVEAL)
 
 SUBSETS = st.sets(PLACES)
 FIELDS = st.sampled_from([0, MALFORMED, UNAVAILABLE, encode_gain(5_000), encode_gain(10), encode_gain(-9_000)])
@@ -40,7 +46,7 @@ scripts = st.builds(
 def snapshot(community: Community) -> dict[str, Any]:
     """All storage of the four contracts, detached."""
     ledger = community.ledger
-    contracts = (ledger.token, ledger.registry, ledger.rounds, ledger.distributor)
+    contracts = (ledger.token, ledger.registry, ledger.rounds, ledger.court, ledger.distributor)
     return {
         contract.NAME: {
             name: copy.deepcopy(value) for name, value in vars(contract).items() if not isinstance(value, Contract)
@@ -70,9 +76,12 @@ def check_conservation(community: Community) -> None:
 class World(RuleBasedStateMachine):
     """Members act well, badly, early, late, or not at all."""
 
-    @initialize(seed=st.integers(0, 9))
-    def start(self, seed: int) -> None:
-        self.community = Community(SIZE, seed=seed)
+    @initialize(seed=st.integers(0, 9), most=st.sampled_from([1, 7]))
+    def start(self, seed: int, most: int) -> None:
+        # With one verifier each, even a ring of three holds a second panel.
+        seats = (address_of("member/0"),)
+        params = replace(QUICK_ROUNDS, max_verifiers=most, max_attesters=2 if most == 1 else 31)
+        self.community = CourtCommunity(SIZE, Deployment(seats=seats, params=params), seed=seed)
         self.phases: dict[int, Phase] = {}
 
     def act(self, place: int, function: str, *arguments: object, contract: str = "RoundManager") -> None:
@@ -123,14 +132,15 @@ class World(RuleBasedStateMachine):
     def reveal_slice(self) -> None:
         self.quietly(self.community.reveal_slice)
 
-    @precondition(lambda self: self.phase in (Phase.SCORE_COMMIT, Phase.SCORE_REVEAL))
+    @precondition(lambda self: self.phase in SCORING)
     @rule(data=st.data())
     def score(self, data: st.DataObject) -> None:
+        retry = self.phase in (Phase.RETRY_COMMIT, Phase.RETRY_REVEAL)
         place = data.draw(st.sampled_from(self.community.order()))
         fields = st.sampled_from([0, MALFORMED, UNAVAILABLE, encode_gain(5_000), encode_gain(-9_000)])
-        word = self.community.word_of(place, {other: data.draw(fields) for other in range(SIZE)})
-        self.quietly(self.community.commit_scores, place, word)
-        self.quietly(self.community.reveal_scores, place, word)
+        word = self.community.word_of(place, {other: data.draw(fields) for other in range(SIZE)}, retry=retry)
+        self.quietly(partial(self.community.commit_scores, retry=retry), place, word)
+        self.quietly(partial(self.community.reveal_scores, retry=retry), place, word)
 
     @rule(indices=st.lists(st.integers(0, SIZE), max_size=5).map(tuple))
     def settle(self, indices: tuple[int, ...]) -> None:
@@ -146,9 +156,36 @@ class World(RuleBasedStateMachine):
     @rule(sender=PLACES, place=PLACES)
     def accuse(self, sender: int, place: int) -> None:
         number = self.community.round
-        self.act(sender, "slashUnrevealedUpdate", number, self.community.members[place])
-        for function in ("slashAbsentVerifier", "slashUnrevealedScores", "slashWrongAttestation"):
-            self.act(sender, function, number, place)
+        accuse = partial(self.act, sender, contract=COURT)
+        accuse("slashUnrevealedUpdate", number, self.community.members[place])
+        accuse("slashUnrevealedSlice", number)
+        for function in ("slashAbsentVerifier", "slashUnrevealedScores"):
+            accuse(function, number, place, False)
+            accuse(function, number, place, True)
+        for function in ("slashWrongAttestation", "slashAbsentAttester", "slashVerdict"):
+            accuse(function, number, place)
+
+    @precondition(lambda self: self.phase is Phase.CHALLENGE)
+    @rule(sender=PLACES, place=PLACES, is_score=st.booleans())
+    def dispute(self, sender: int, place: int, *, is_score: bool) -> None:
+        self.quietly(self.community.fund_bond, sender)
+        if is_score:
+            self.act(sender, "disputeScore", self.community.round, place, contract=COURT)
+        else:
+            self.act(sender, "disputeAggregate", self.community.round, contract=COURT)
+
+    @precondition(lambda self: self.community.read("disputeCount", contract=COURT))
+    @rule(data=st.data(), ballot=st.sampled_from([1, 2, encode_gain(5_000), encode_gain(-9_000)]))
+    def trial(self, data: st.DataObject, ballot: int) -> None:
+        number = data.draw(st.integers(1, self.community.read("disputeCount", contract=COURT)))
+        absent = data.draw(SUBSETS)
+        self.quietly(self.community.draw_jury, number)
+        with suppress(TransactionReverted):
+            self.community.ballots(number, lambda _member: ballot, absent=absent)
+        self.quietly(self.community.resolve, number)
+        for place in range(SIZE):
+            for function in ("slashField", "slashAttester", "slashAbsentJuror", "slashUnrevealedBallot"):
+                self.act(0, function, number, place, contract=COURT)
 
     @rule(number=st.integers(0, 3), index=PLACES)
     def claim(self, number: int, index: int) -> None:
@@ -189,13 +226,26 @@ class World(RuleBasedStateMachine):
             assert minted == 0 or phase == Phase.FINALIZED
 
     @invariant()
+    def the_court_holds_the_bonds_of_running_disputes(self) -> None:
+        token, court = self.community.ledger.token, self.community.ledger.court
+        assert token.balance_of(court.address) == court.total_bonds()
+
+    @invariant()
+    def every_fault_is_punished_once(self) -> None:
+        punished = [
+            (one["round"], Fault.FIELD_WRONG if one["fault"] == Fault.LIE else one["fault"], one["subject"])
+            for one in (event.arguments for event in self.community.events if event.name == "FaultPunished")
+        ]
+        assert len(set(punished)) == len(punished) == sum(e.name == "Slashed" for e in self.community.events)
+
+    @invariant()
     def counters_equal_counts(self) -> None:
         settled = [event.arguments for event in self.community.events if event.name == "UpdateSettled"]
-        current = [verdict for verdict in settled if verdict["round"] == self.community.round]
-        assert len({verdict["index"] for verdict in current}) == len(current)
+        rescored = [event.arguments for event in self.community.events if event.name == "UpdateRescored"]
         finalized = [event.arguments for event in self.community.events if event.name == "RoundFinalized"]
         for end in finalized:
-            mine = [verdict for verdict in settled if verdict["round"] == end["round"]]
+            last = {one["index"]: one for one in (*settled, *rescored) if one["round"] == end["round"]}
+            mine = list(last.values())
             assert end["accepted"] == sum(verdict["status"] == 1 for verdict in mine)
             assert end["sumWeight"] == sum(verdict["weight"] for verdict in mine)
 

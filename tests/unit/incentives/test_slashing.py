@@ -15,6 +15,13 @@ def test_every_fault_has_its_documented_price():
         Fault.MALFORMED: 2_000,
         Fault.HARMFUL: 1_000,
         Fault.WRONG_ATTESTATION: 2_500,
+        Fault.ATTESTER_ABSENT: 100,
+        Fault.SLICE_NOT_REVEALED: 500,
+        Fault.COPY: 2_000,
+        Fault.FIELD_WRONG: 1_000,
+        Fault.LIE: 10_000,
+        Fault.BALLOT_ABSENT: 100,
+        Fault.BALLOT_NOT_REVEALED: 500,
     }
 
 
@@ -26,8 +33,16 @@ def test_penalties_round_up(stake: int, bps: int, expected: int):
 
 
 @pytest.mark.parametrize(
-    ("amount", "is_proven", "expected"),
-    [(10, True, (5, 5)), (11, True, (6, 5)), (1, True, (1, 0)), (11, False, (11, 0)), (0, True, (0, 0))],
+    ("amount", "own", "is_proven", "expected"),
+    [
+        (10, 50, True, (5, 5)),
+        (11, 50, True, (6, 5)),
+        (1, 50, True, (1, 0)),
+        (11, 50, False, (11, 0)),
+        (0, 50, True, (0, 0)),
+        (10, 6, True, (7, 3)),
+        (10, 0, True, (10, 0)),
+    ],
 )
-def test_half_burns_rounded_up(amount: int, *, is_proven: bool, expected: tuple[int, int]):
-    assert divide(amount, is_proven=is_proven) == expected
+def test_half_of_the_own_part_goes_to_the_prover(amount: int, own: int, *, is_proven: bool, expected: tuple[int, int]):
+    assert divide(amount, own=own, is_proven=is_proven) == expected

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from node.protocol.phases import Counters, Step, is_complete, next_step
@@ -23,6 +25,7 @@ FULL = Counters(
         (Phase.SCORE_COMMIT, Phase.SCORE_REVEAL),
         (Phase.SCORE_REVEAL, Phase.SETTLE),
         (Phase.SETTLE, Phase.ATTEST),
+        (Phase.RETRY_SETTLE, Phase.ATTEST),
     ],
 )
 def test_ends_early_once_everything_happened(phase: Phase, after: Phase):
@@ -39,6 +42,9 @@ def test_ends_early_once_everything_happened(phase: Phase, after: Phase):
         (Phase.SCORE_COMMIT, Counters(revealed=5, score_commits=4)),
         (Phase.SCORE_REVEAL, Counters(score_commits=5, score_reveals=4)),
         (Phase.SETTLE, Counters(revealed=5, settled=4, accepted=4)),
+        (Phase.RETRY_COMMIT, Counters(revealed=5, retry_commits=4)),
+        (Phase.RETRY_REVEAL, Counters(retry_commits=2, retry_reveals=1)),
+        (Phase.RETRY_SETTLE, Counters(revealed=5, accepted=4, unscored=1)),
         (Phase.ATTEST, FULL),
         (Phase.CHALLENGE, FULL),
     ],
@@ -54,6 +60,8 @@ def test_waits_for_the_deadline_otherwise(phase: Phase, counters: Counters):
         (Phase.COMMIT, Counters(expected=5, committed=2), VoidReason.TOO_FEW_COMMITS),
         (Phase.REVEAL, Counters(committed=5, revealed=2), VoidReason.TOO_FEW_REVEALS),
         (Phase.SETTLE, Counters(revealed=5, settled=5), VoidReason.NOTHING_ACCEPTED),
+        (Phase.SETTLE, Counters(revealed=5, settled=5, unscored=5), VoidReason.NOTHING_ACCEPTED),
+        (Phase.RETRY_SETTLE, Counters(revealed=5, has_retry_panel=True), VoidReason.NOTHING_ACCEPTED),
         (Phase.ATTEST, FULL, VoidReason.NO_QUORUM),
     ],
 )
@@ -75,3 +83,21 @@ def test_ends_stay(phase: Phase):
 def test_scores_of_nobody_end_at_once():
     # Nobody committed scores: nothing to wait for in ScoreReveal.
     assert step(Phase.SCORE_REVEAL, Counters(revealed=5)) == Step(Phase.SETTLE)
+
+
+RETRY = Counters(revealed=15, settled=15, accepted=14, unscored=1, has_retry_panel=True)
+
+
+def test_the_retry_comes_where_an_update_is_unscored_and_the_ring_has_a_second_panel():
+    assert step(Phase.SETTLE, RETRY) == Step(Phase.RETRY_COMMIT)
+    assert step(Phase.SETTLE, replace(RETRY, accepted=0)) == Step(Phase.RETRY_COMMIT)  # all may yet be well
+    assert step(Phase.SETTLE, replace(RETRY, unscored=0)) == Step(Phase.ATTEST)
+    assert step(Phase.SETTLE, replace(RETRY, has_retry_panel=False)) == Step(Phase.ATTEST)
+
+
+def test_the_retry_goes_from_phase_to_phase():
+    assert step(Phase.RETRY_COMMIT, replace(RETRY, retry_commits=15)) == Step(Phase.RETRY_REVEAL)
+    assert step(Phase.RETRY_COMMIT, replace(RETRY, retry_commits=7), now=11) == Step(Phase.RETRY_REVEAL)
+    assert step(Phase.RETRY_REVEAL, replace(RETRY, retry_commits=7, retry_reveals=7)) == Step(Phase.RETRY_SETTLE)
+    assert step(Phase.RETRY_SETTLE, replace(RETRY, unscored=0)) == Step(Phase.ATTEST)
+    assert step(Phase.RETRY_SETTLE, RETRY, now=11) == Step(Phase.ATTEST)

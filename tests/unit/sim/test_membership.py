@@ -231,7 +231,7 @@ def test_bounties_come_out_of_the_own_part(community: Community):
 
 
 def test_a_ban_is_for_ever(community: Community, refused: Refused):
-    member, court = community.members[1], community.ledger.rounds.address
+    member, court = community.members[1], community.ledger.court.address
     with refused("NotCourt", ALICE, court):
         act(community, ALICE, "ban", member)
     judge(community, "ban", member)
@@ -269,7 +269,7 @@ def test_a_ban_reaches_exits_and_applications(refused: Refused):
 
 def test_only_the_timelock_gives_out_seats(refused: Refused):
     community = public()
-    for sender in (ALICE, SEATS[0], community.ledger.rounds.address):
+    for sender in (ALICE, SEATS[0], community.ledger.court.address):
         with refused("NotTimelock", sender, TIMELOCK):
             act(community, sender, "setSeat", 0, ALICE, community.now + DAY)
     with refused("NoSuchSeat", 5, 5):

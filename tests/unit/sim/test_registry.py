@@ -118,7 +118,7 @@ def test_exit_burns_the_grant_and_pays_the_rest(community: Community, refused: R
 def test_stake_in_exit_stays_slashable(community: Community):
     community.play(Script(no_reveal={1}))
     act(community, community.members[1], "startExit")
-    community.call(STRANGER, "slashUnrevealedUpdate", 1, community.members[1])
+    community.call(STRANGER, "slashUnrevealedUpdate", 1, community.members[1], contract="RoundCourt")
     assert community.read("stakeOf", community.members[1], contract=REGISTRY) == 98 * CWT
     assert community.read("eligibleCount", contract=REGISTRY) == 4
 
@@ -130,7 +130,7 @@ def test_own_bond_is_slashed_before_the_grant(community: Community):
     community.claim_all()
     community.call(member, "approve", community.ledger.registry.address, 10 * CWT, contract=TOKEN)
     act(community, member, "bond", 10 * CWT)
-    community.call(STRANGER, "slashUnrevealedUpdate", 1, member)
+    community.call(STRANGER, "slashUnrevealedUpdate", 1, member, contract="RoundCourt")
     assert community.read("stakeOf", member, contract=REGISTRY) == 110 * CWT * 98 // 100
     assert community.read("unvestedOf", member, contract=REGISTRY) == 100 * CWT
 
@@ -140,7 +140,7 @@ def test_below_the_bond_nobody_is_eligible_until_bonded_again(community: Communi
     for number in (1, 2, 3):  # a quarter each time: 100 → 75 → 56.25 → 42.1875
         community.play(Script(wrong_attest={4}))
         community.claim_all()
-        community.call(STRANGER, "slashWrongAttestation", number, community.slots()[4])
+        community.call(STRANGER, "slashWrongAttestation", number, community.slots()[4], contract="RoundCourt")
     assert community.read("stakeOf", member, contract=REGISTRY) == 42_187_500_000_000_000_000
     assert community.read("eligibleCount", contract=REGISTRY) == 4
     community.open_round()
@@ -200,7 +200,7 @@ def test_seats(committee: Community, refused: Refused):
         (REGISTRY, "bond", (True,)),
         (REGISTRY, "review", (1, 1, B32)),
         (REGISTRY, "review", (1, True, b"")),
-        ("RoundManager", "slashUnrevealedUpdate", (1, "0x12")),
+        ("RoundCourt", "slashUnrevealedUpdate", (1, "0x12")),
         ("RoundManager", "settle", (1, 5)),
         ("RoundManager", "settle", (1, (-1,))),
     ],
