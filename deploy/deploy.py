@@ -1,7 +1,7 @@
 """Deploy one community's contracts to any EVM chain, check how they are wired, and write the manifest.
 
-Four creations from one account with consecutive nonces, so that each contract can name the others before they exist; nothing is
-mutable afterwards, and the deployer keeps no power. `python -m deploy --help` is the command.
+Creations from one account with consecutive nonces, so that each contract can name the others before they exist (`deploy.plan`); nothing
+is mutable afterwards but by the community's votes, and the deployer keeps no power. `python -m deploy --help` is the command.
 """
 
 from __future__ import annotations
@@ -26,27 +26,6 @@ from node.protocol.types import Address, Call, RegistryParams, RoundParams
 
 Report = Callable[[str], None]
 NOBODY = Address("0x" + "00" * 20)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is decided before a deployment.
-
-    Attributes:
-        params: constants.
-        committee: seats, in order: who reviews newcomers and stewards the rounds.
-        treasury: account of the community's share.
-        guideline: the developer guideline.
-        genesis: the founding model.
-        public_benchmark: benchmark of unsealed rounds.
-    """
-
-    params: NetworkParams
-    committee: tuple[Address, ...]
-    treasury: Address
-    guideline: Content
-    genesis: Content
-    public_benchmark: Content
 
 
 def _silent(_line: str) -> None:
@@ -85,8 +64,9 @@ async def deploy(
         await check_chain_id(rpc, chain_id)
         sender = TransactionSender(rpc, signer, chain_id, send_limits)
         contracts = await _predict(rpc, signer.address)
+        guardian_until = await _now(rpc) + plan.params.governance.guardian_term
         blocks: list[int] = []
-        for name, arguments in _constructors(plan, contracts):
+        for name, arguments in constructors(plan, contracts, guardian_until).items():
             data = _creation_code(name) + contract_abi(name).encode_constructor(arguments)
             mined = await sender.send(None, data, f"{name}.constructor")
             if mined.created != contracts[name]:
@@ -108,8 +88,10 @@ async def deploy(
         code_hashes=hashes,
         params=plan.params,
         committee=plan.committee,
-        treasury=plan.treasury,
+        guardian=plan.guardian,
+        guardian_until=guardian_until,
         guideline=plan.guideline,
+        documents=plan.documents,
         genesis=plan.genesis,
         public_benchmark=plan.public_benchmark,
         topic=topic_of(chain_id, contracts["RoundManager"]),
@@ -117,64 +99,6 @@ async def deploy(
     for line in await verify_roles(url, manifest, rpc_limits=rpc_limits):
         report(line)
     return manifest
-
-
-async def verify_roles(url: str, manifest: Manifest, *, rpc_limits: RpcLimits | None = None) -> list[str]:
-    """Read back who may do what, and every constant, and compare with the manifest.
-
-    Returns:
-        One line per role.
-
-    Raises:
-        ChainError: something differs; it names the view, what it says and what the manifest says.
-    """
-    at, params = manifest.contracts, manifest.params
-    expected: list[tuple[Call, Any]] = [
-        (Call("ContributionToken", "distributor"), at["RewardDistributor"]),
-        (Call("ContributionToken", "registry"), at["MemberRegistry"]),
-        (Call("MemberRegistry", "token"), at["ContributionToken"]),
-        (Call("MemberRegistry", "roundManager"), at["RoundManager"]),
-        (Call("MemberRegistry", "court"), at["RoundManager"]),
-        (Call("MemberRegistry", "guardian"), NOBODY),
-        (Call("MemberRegistry", "seatCount"), len(manifest.committee)),
-        *((Call("MemberRegistry", "seatHolder", (seat,)), who) for seat, who in enumerate(manifest.committee)),
-        (Call("MemberRegistry", "threshold"), params.registry.threshold),
-        (Call("MemberRegistry", "vetoThreshold"), params.registry.veto_threshold),
-        (Call("MemberRegistry", "minBond"), params.registry.min_bond),
-        (Call("MemberRegistry", "grant"), params.registry.grant),
-        (Call("MemberRegistry", "grantBudget"), params.registry.grant_budget),
-        (Call("MemberRegistry", "exitDelay"), params.registry.exit_delay),
-        (Call("MemberRegistry", "vetoWindow"), params.registry.veto_window),
-        (Call("MemberRegistry", "admissionBurst"), params.registry.admission_burst),
-        (Call("MemberRegistry", "admissionsPerDay"), params.registry.admissions_per_day),
-        (Call("RoundManager", "registry"), at["MemberRegistry"]),
-        (Call("RoundManager", "guidelineHash"), manifest.guideline.hash),
-        (Call("RoundManager", "params"), params_struct(params.rounds)),
-        (Call("RewardDistributor", "token"), at["ContributionToken"]),
-        (Call("RewardDistributor", "roundManager"), at["RoundManager"]),
-        (Call("RewardDistributor", "treasury"), manifest.treasury),
-        (Call("MemberRegistry", "timelock"), manifest.treasury),
-        (Call("RewardDistributor", "initialEmission"), params.emission.initial),
-        (Call("RewardDistributor", "halving"), params.emission.halving),
-        (Call("RewardDistributor", "wTarget"), params.emission.weight_target),
-    ]
-    hashes = manifest.code_hashes
-    async with await EvmChain.connect(url, manifest.chain_id, at, code_hashes=hashes, rpc_limits=rpc_limits) as chain:
-        for call, wanted in expected:
-            await _expect(chain, call, wanted)
-        model_hash, cid, latest = await chain.read(Call("RoundManager", "latestModel"))
-        if latest == 0 and (model_hash, cid) != (manifest.genesis.hash, digest_from_cid(manifest.genesis.cid)):
-            raise ChainError("The founding model on chain is not the one in the manifest.")
-    return [
-        f"mints rewards:     RewardDistributor {at['RewardDistributor']}",
-        f"mints grants:      MemberRegistry {at['MemberRegistry']}",
-        f"slashes and bans:  RoundManager {at['RoundManager']}",
-        f"gives out seats:   {manifest.treasury}",
-        "pauses joining:    nobody",
-        *(f"committee seat {seat}:  {holder}" for seat, holder in enumerate(manifest.committee)),
-        f"treasury:          {manifest.treasury}",
-        "nobody else has any power; the deployer has none",
-    ]
 
 
 async def verify_code(url: str, manifest: Manifest, *, rpc_limits: RpcLimits | None = None) -> None:
@@ -204,37 +128,6 @@ async def verify_code(url: str, manifest: Manifest, *, rpc_limits: RpcLimits | N
         await rpc.close()
 
 
-async def _expect(chain: EvmChain, call: Call, wanted: Any) -> None:
-    found = await chain.read(call)
-    if found != wanted:
-        arguments = ", ".join(str(argument) for argument in call.arguments)
-        raise ChainError(
-            f"{call.contract}.{call.function}({arguments}) is {found}; the manifest says {wanted}.",
-            hint="Do not use this deployment; deploy again, or get the right manifest.",
-        )
-
-
-def params_struct(params: RoundParams | RegistryParams) -> dict[str, int]:
-    """A contract's `Params` by Solidity's field names: ``open_window`` is ``openWindow``."""
-
-    def camel(name: str) -> str:
-        first, *rest = name.split("_")
-        return first + "".join(word.capitalize() for word in rest)
-
-    return {camel(name): value for name, value in asdict(params).items()}
-
-
-def _wiring(plan: Plan, at: Mapping[str, Address]) -> dict[str, Address]:
-    """`MemberRegistry.Wiring`."""
-    return {
-        "token": at["ContributionToken"],
-        "roundManager": at["RoundManager"],
-        "court": at["RoundManager"],
-        "timelock": plan.treasury,
-        "guardian": NOBODY,
-    }
-
-
 def create_address(creator: Address, nonce: int) -> Address:
     """Address of the contract that ``creator`` makes with ``nonce``: Keccak-256 of RLP [creator, nonce], last 20 bytes."""
     number = nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
@@ -243,8 +136,13 @@ def create_address(creator: Address, nonce: int) -> Address:
     return Address(str(to_checksum_address(keccak256(bytes([0xC0 + len(payload)]) + payload)[12:])))
 
 
+async def _now(rpc: Rpc) -> int:
+    """Time of the newest block: terms count in the chain's own time."""
+    return int((await rpc.block("latest"))["timestamp"])
+
+
 async def _predict(rpc: Rpc, deployer: Address) -> dict[str, Address]:
-    """Addresses of the four contracts, in order of creation."""
+    """Addresses of the contracts, in order of creation."""
     latest, pending = await rpc.nonce(deployer, "latest"), await rpc.nonce(deployer, "pending")
     if latest != pending:
         raise ChainError(
@@ -252,49 +150,6 @@ async def _predict(rpc: Rpc, deployer: Address) -> dict[str, Address]:
             hint="Wait until they are mined; the contracts' addresses follow from its nonce.",
         )
     return {name: create_address(deployer, latest + place) for place, name in enumerate(CONTRACTS)}
-
-
-def _constructors(plan: Plan, at: Mapping[str, Address]) -> list[tuple[str, tuple[Any, ...]]]:
-    """Constructor arguments, in order of creation (which is the order of `CONTRACTS`)."""
-    registry, emission = plan.params.registry, plan.params.emission
-    if not plan.committee or registry.threshold > len(plan.committee):
-        raise ConfigError(
-            f"{registry.threshold} approvals cannot come from a committee of {len(plan.committee)}.",
-            hint="Name more committee members, or lower the threshold.",
-        )
-    if registry.veto_threshold > len(plan.committee):
-        raise ConfigError(
-            f"{registry.veto_threshold} vetoes cannot come from a committee of {len(plan.committee)}.",
-            hint="Name more committee members, or lower the veto threshold.",
-        )
-    return [
-        ("ContributionToken", (at["RewardDistributor"], at["MemberRegistry"])),
-        (
-            "MemberRegistry",
-            (_wiring(plan, at), plan.committee, params_struct(registry)),
-        ),
-        (
-            "RoundManager",
-            (
-                at["MemberRegistry"],
-                plan.guideline.hash,
-                plan.genesis.hash,
-                digest_from_cid(plan.genesis.cid),
-                params_struct(plan.params.rounds),
-            ),
-        ),
-        (
-            "RewardDistributor",
-            (
-                at["ContributionToken"],
-                at["RoundManager"],
-                plan.treasury,
-                emission.initial,
-                emission.halving,
-                emission.weight_target,
-            ),
-        ),
-    ]
 
 
 def _creation_code(name: str) -> bytes:
