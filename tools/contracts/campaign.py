@@ -219,8 +219,9 @@ def _record(name: str, entry: dict[str, Any]) -> Record:
     return Record(name, **plain, results=results)
 
 
-def write_records(records: dict[str, Record], path: Path = RESULTS) -> None:
-    """Write the file whole; raises as `write_atomic`."""
+def save_record(record: Record, path: Path = RESULTS) -> None:
+    """Put one name's results into the file, whole, beside those of the others; raises as `read_records` and `write_atomic`."""
+    records = {**read_records(path), record.target: record}
     document = {"version": VERSION, "contracts": {name: _entry(one) for name, one in sorted(records.items())}}
     write_atomic(path, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
 

@@ -37,7 +37,7 @@ from tools.contracts.campaign import (
     load_excuses,
     load_target,
     read_records,
-    write_records,
+    save_record,
 )
 from tools.contracts.mutants import Mutant, canary
 from tools.contracts.solidity import CONTRACTS, syntax_tree
@@ -157,7 +157,6 @@ class Campaign:
         self._source = fingerprint(CONTRACTS, ["src/**/*.sol"])
         self._tests = fingerprint(CONTRACTS, ["test/**/*.sol"])
         self._texts = {file: (CONTRACTS / file).read_bytes() for file in target.files}
-        self._records = read_records(options.out)
 
     def run(self) -> Record:
         """Try what has no result yet.
@@ -170,11 +169,10 @@ class Campaign:
         found = all_mutants(target)
         equivalent = excused(found, load_excuses(), target)
         chosen = choose(found, equivalent, options.sample, options.seed)
-        kept = {} if options.fresh else reusable(self._records.get(target.name), self._source, self._tests)
+        kept = {} if options.fresh else reusable(read_records(options.out).get(target.name), self._source, self._tests)
         record = Record(target.name, list(target.files), seed=options.seed, source=self._source)
         record.generated, record.chosen, record.equivalent = len(found), len(chosen), len(equivalent)
         record.results = {one.id: kept[one.id] for one in chosen if one.id in kept}
-        self._records[target.name] = record
         waiting = [one for one in chosen if one.id not in kept]
         self._console.print(
             f"{target.name}: {len(found)} mutants, {len(equivalent)} equivalent, {len(chosen)} chosen, {len(waiting)} to try"
@@ -182,7 +180,7 @@ class Campaign:
         if waiting:
             with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
                 self._try_all(waiting, record, self._benches(Path(folder)))
-        write_records(self._records, options.out)
+        save_record(record, options.out)
         return record
 
     def _benches(self, folder: Path) -> SimpleQueue[Benches]:
@@ -216,7 +214,7 @@ class Campaign:
                         result = future.result()
                         record.results[result.mutant.id] = result
                         _tell(result, self._console)
-                    write_records(self._records, self._options.out)
+                    save_record(record, self._options.out)
             finally:
                 for future in pending:
                     future.cancel()
