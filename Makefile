@@ -20,7 +20,7 @@ DEMO_FLAGS = --nodes $(NODES) --attackers $(ATTACKERS) --rounds $(ROUNDS) --seed
 
 .PHONY: help
 help: ## list these commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-17s\033[0m %s\n", $$1, $$2}'
 	@echo "  Options of demo and testnet: NODES=5 ATTACKERS=1 ROUNDS=3 SEED=0 BASELINES=0 KEEP=0"
 
 # --- set-up ---------------------------------------------------------------------------------------------------------

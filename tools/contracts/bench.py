@@ -125,7 +125,7 @@ class Bench:
             shutil.rmtree(self.path / "cache" / remembered, ignore_errors=True)
         command = [str(self._forge), "test", "--json", "--fail-fast", "--allow-failure"]
         begun = time.monotonic()
-        process = subprocess.Popen(
+        with subprocess.Popen(
             command,
             cwd=self.path,
             env=clean_environment(FOUNDRY_PROFILE="mutation", FOUNDRY_GAS_SNAPSHOT_EMIT="false", NO_COLOR="1"),
@@ -133,15 +133,14 @@ class Bench:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-        )
-        try:
-            output, errors = process.communicate(timeout=self.timeout)
-        except subprocess.TimeoutExpired:
-            return Verdict("timeout", f"more than {self.timeout:.0f} s", time.monotonic() - begun)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        ) as process:
+            try:
+                output, errors = process.communicate(timeout=self.timeout)
+            except subprocess.TimeoutExpired:
+                return Verdict("timeout", f"more than {self.timeout:.0f} s", time.monotonic() - begun)
+            finally:  # also the compiler that it started
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
         outcome, by = classify(process.returncode, output.decode("utf-8", "replace"), errors.decode("utf-8", "replace"))
         return Verdict(outcome, by, time.monotonic() - begun)
 

@@ -148,15 +148,19 @@ class Campaign:
         target: what is mutated.
         options: of the command line.
         console: where progress goes.
+        contracts: folder of the contracts.
     """
 
-    def __init__(self, target: Target, options: argparse.Namespace, console: Console) -> None:
+    def __init__(
+        self, target: Target, options: argparse.Namespace, console: Console, contracts: Path = CONTRACTS
+    ) -> None:
         self._target = target
         self._options = options
         self._console = console
-        self._source = fingerprint(CONTRACTS, ["src/**/*.sol"])
-        self._tests = fingerprint(CONTRACTS, ["test/**/*.sol"])
-        self._texts = {file: (CONTRACTS / file).read_bytes() for file in target.files}
+        self._contracts = contracts
+        self._source = fingerprint(contracts, ["src/**/*.sol"])
+        self._tests = fingerprint(contracts, ["test/**/*.sol"])
+        self._texts = {file: (contracts / file).read_bytes() for file in target.files}
 
     def run(self) -> Record:
         """Try what has no result yet.
@@ -166,8 +170,8 @@ class Campaign:
             ConfigError: the excuses do not fit, or the results file is broken.
         """
         target, options = self._target, self._options
-        found = all_mutants(target)
-        equivalent = excused(found, load_excuses(), target)
+        found = all_mutants(target, self._contracts)
+        equivalent = excused(found, load_excuses(self._contracts), target, self._contracts)
         chosen = choose(found, equivalent, options.sample, options.seed)
         kept = {} if options.fresh else reusable(read_records(options.out).get(target.name), self._source, self._tests)
         record = Record(target.name, list(target.files), seed=options.seed, source=self._source)
@@ -187,8 +191,8 @@ class Campaign:
         """One proven bench for each job."""
         target = self._target
         self._console.print(f"  proving the bench: {len(target.first)} test files first, then {len(target.rest)} …")
-        first = Benches.make(folder / "0", target, self._options.timeout)
-        first.prove(target.files)
+        first = Benches.make(folder / "0", target, self._options.timeout, self._contracts)
+        first.prove(target.files, self._contracts)
         free: SimpleQueue[Benches] = SimpleQueue()
         free.put(first)
         for number in range(1, self._options.jobs):  # copies of what is compiled: each then compiles its mutants only

@@ -37,7 +37,12 @@ def community(tmp_path_factory):
     }
     arguments = [part for pair in options.items() for part in pair]
     arguments += [part for seat in SEATS for part in ("--committee", accounts[seat].address)]
-    command = [os.environ.get("COMMONWEIGHT_PYTHON", str(ROOT / ".venv" / "bin" / "python")), "-m", "deploy", *arguments]
+    command = [
+        os.environ.get("COMMONWEIGHT_PYTHON", str(ROOT / ".venv" / "bin" / "python")),
+        "-m",
+        "deploy",
+        *arguments,
+    ]
     clean = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     done = subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
