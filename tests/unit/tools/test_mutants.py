@@ -10,7 +10,7 @@ import pytest
 
 from node.protocol.errors import SetupError
 from tools.contracts.mutants import Mutant, canary, mutants
-from tools.contracts.solidity import CONTRACTS, compile_standard, sources, syntax_tree
+from tools.contracts.solidity import CONTRACTS, clean_environment, compile_standard, sources, syntax_tree
 
 HEAD = "// SPDX-License-Identifier: Apache-2.0\npragma solidity 0.8.34;\n\n"
 
@@ -185,3 +185,10 @@ def test_what_does_not_compile_or_is_missing_is_said(project):
     (project / "src" / "C.sol").write_text(f'{HEAD}import "./Gone.sol";\n')
     with pytest.raises(SetupError, match=r"src/Gone\.sol cannot be read"):
         syntax_tree(project, "src/C.sol")
+
+
+def test_settings_of_forge_do_not_leak_into_a_run(monkeypatch):
+    monkeypatch.setenv("FOUNDRY_PROFILE", "deep")
+    monkeypatch.setenv("HOME_OF_SOMETHING", "kept")
+    found = clean_environment(FOUNDRY_OUT="there")
+    assert (found.get("FOUNDRY_PROFILE"), found["FOUNDRY_OUT"], found["HOME_OF_SOMETHING"]) == (None, "there", "kept")
