@@ -84,21 +84,19 @@ Change = tuple[str, int, int, str]
 
 
 def mutants(file: str, text: bytes, tree: Node) -> list[Mutant]:
-    """All mutants of a source, by place; two changes that give equal bytes count once.
+    """All mutants of a source, by place.
 
     Args:
         file: name they get.
         text: the source.
         tree: its syntax tree.
     """
-    found: dict[bytes, Mutant] = {}
-    for node, parents in walk(tree):
-        for operator, start, end, replacement in _changes(node, parents, text):
-            original = text[start:end].decode()
-            mutant = Mutant(file, start, end, original, replacement, operator, line_of(text, start))
-            if original != replacement:
-                found.setdefault(mutant.apply(text), mutant)
-    return sorted(found.values(), key=lambda mutant: (mutant.start, mutant.end, mutant.mutated))
+    found = [
+        Mutant(file, start, end, text[start:end].decode(), replacement, operator, line_of(text, start))
+        for node, parents in walk(tree)
+        for operator, start, end, replacement in _changes(node, parents, text)
+    ]
+    return sorted(found, key=lambda mutant: (mutant.start, mutant.end, mutant.mutated))
 
 
 def canary(text: bytes, tree: Node) -> bytes:

@@ -95,6 +95,7 @@ def test_statements_events_and_guards_are_removed_as_wholes(project):
         emit Said(a);
         x = a;
         if (a == 3) x = 4; else revert No(a);
+        if (a == 5) revert No(a); else x = 6;
         for (uint256 i = 0; i < 3; ++i) { if (i == 1) continue; break; }
     }"""
     found = made(project, body)
@@ -103,10 +104,11 @@ def test_statements_events_and_guards_are_removed_as_wholes(project):
         ("if (a == 1) revert No(a);", "{}"),
         ("if (a == 2) { revert No(a); }", "{}"),
         ("revert No(a);", "{}"),
+        ("revert No(a);", "{}"),
     ]
     assert changes(found, "emit") == [("emit Said(a);", "{}")]
     assert changes(found, "statement") == [
-        *(("require(x == 0);", "{}"), ("x = a;", "{}"), ("x = 4;", "{}")),
+        *(("require(x == 0);", "{}"), ("x = a;", "{}"), ("x = 4;", "{}"), ("x = 6;", "{}")),
         *(("continue;", "{}"), ("break;", "{}")),
     ]
 

@@ -28,8 +28,8 @@ from tools.contracts.report import measured, missed, mutation_figures
 LCOV = """TN:
 SF:src/A.sol
 DA:3,7
-DA:4,0
 DA:4,2
+DA:4,0
 DA:5,0
 FN:3,A.f
 BRDA:4,0,0,1
