@@ -105,7 +105,7 @@ def test_a_second_run_tries_only_what_is_open(project, tmp_path, monkeypatch):
 
 def test_tests_that_fail_already_stop_the_campaign(project, tmp_path):
     (project / "src" / "Adder.sol").write_text(ADDER.replace("a + b", "a * b"))
-    with pytest.raises(SetupError, match=r"do not pass on the unchanged source.*test_adds"):
+    with pytest.raises(SetupError, match=r"do not pass on the unchanged source, before any change.*test_adds"):
         campaign_of(project, tmp_path).run()
 
 
