@@ -20,7 +20,7 @@ DEMO_FLAGS = --nodes $(NODES) --attackers $(ATTACKERS) --rounds $(ROUNDS) --seed
 
 .PHONY: help
 help: ## list these commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-17s\033[0m %s\n", $$1, $$2}'
 	@echo "  Options of demo and testnet: NODES=5 ATTACKERS=1 ROUNDS=3 SEED=0 BASELINES=0 KEEP=0"
 
 # --- set-up ---------------------------------------------------------------------------------------------------------
@@ -54,12 +54,12 @@ testnet: setup ## the same network, left running for the command line
 
 .PHONY: check
 check: setup ## everyday tests: unit, property, vectors, contracts (under 5 minutes)
-	$(PY) -m pytest -m "not slow and not e2e"
+	$(PY) -m pytest -m "not slow and not e2e and not hardhat"
 	cd contracts && FOUNDRY_GAS_SNAPSHOT_CHECK=true FOUNDRY_GAS_SNAPSHOT_EMIT=false .bin/forge test --summary
 
 .PHONY: test
 test: check ## all tests: also network and end to end, on real Anvil, Kubo and libp2p
-	$(PY) -m pytest -m "slow or e2e"
+	$(PY) -m pytest -m "(slow or e2e) and not hardhat"
 
 .PHONY: lint
 lint: setup ## ruff, mypy --strict, import arrows, forge fmt, solhint, slither; warnings are errors
@@ -85,6 +85,29 @@ generated: setup ## rewrite what is derived: ABIs, test vectors, gas snapshot
 	$(PY) -m deploy.abi
 	$(PY) tests/vectors/generate.py
 	cd contracts && .bin/forge test --match-contract '^Gas'
+
+# --- judge the contracts: docs/contracts/README.md -----------------------------------------------------------------------
+
+.PHONY: contracts-report
+contracts-report: setup ## coverage, invariants, gas, Slither, sizes, mutation scores of the contracts; PROFILE=ci FRESH=1
+	$(PY) -m tools.contracts.report $(if $(PROFILE),--profile $(PROFILE)) $(if $(filter 1,$(FRESH)),--fresh)
+
+# make mutation CONTRACT="RewardDistributor RoundManager" SAMPLE=60 SEED=0 JOBS=2 FRESH=1
+CONTRACT ?= RoundManager RewardDistributor
+JOBS ?= 1
+.PHONY: mutation
+mutation: setup ## do the tests notice a wrong line? CONTRACT=… SAMPLE=60 SEED=0 JOBS=1; writes build/contracts/mutation.json
+	$(PY) -m tools.contracts.mutate $(CONTRACT) $(if $(SAMPLE),--sample $(SAMPLE)) --seed $(SEED) --jobs $(JOBS) \
+	  $(if $(filter 1,$(FRESH)),--fresh)
+
+.PHONY: hardhat
+hardhat: setup ## deployment and a round on a second client, Hardhat's node (installs it, 300 MB)
+	@contracts/hardhat/setup.sh
+	$(PY) -m pytest -m hardhat
+
+.PHONY: brownie
+brownie: setup ## compile and try the contracts in eth-brownie, in an environment of its own; contracts/brownie/run.sh console
+	@contracts/brownie/run.sh test
 
 .PHONY: bench-learning
 bench-learning: setup ## the demo's learning without a network, five seeds

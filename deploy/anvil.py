@@ -1,6 +1,6 @@
-"""A local Anvil chain as a child process: loopback only, funded accounts, gone when we are gone.
+"""A local chain as a child process: loopback only, funded accounts, gone when we are gone. Here Anvil; `deploy.hardhat` is the other.
 
-Flags, and why (measured with Anvil 1.7.1):
+Anvil's flags, and why (measured with 1.7.1):
 
 * ``--hardfork cancun --prune-history 256``: the cost of a block stays flat as the chain grows. Old *states* go after 256 blocks;
   logs, receipts, transactions and block hashes, all that an auditor reads, stay.
@@ -18,10 +18,11 @@ import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from eth_account import Account
 from eth_account.hdaccount import generate_mnemonic
@@ -39,8 +40,8 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
-class AnvilOptions:
-    """How the chain runs.
+class LocalOptions:
+    """How a local chain runs.
 
     Attributes:
         port: 0 takes a free one.
@@ -48,8 +49,6 @@ class AnvilOptions:
         accounts: funded accounts.
         mnemonic: of the funded accounts; None draws a new one. Never one of real funds.
         block_time: seconds between empty blocks.
-        prune_history: block states kept.
-        binary: the native program (the npm shim hides exit codes).
         log: file for its output, None for none.
         startup: seconds until it must answer.
     """
@@ -59,48 +58,86 @@ class AnvilOptions:
     accounts: int = 10
     mnemonic: str | None = None
     block_time: int = 1
-    prune_history: int = 256
-    binary: Path = BINARY
     log: Path | None = None
     startup: float = 20.0
 
 
-class Anvil:
-    """A running chain. ``async with await Anvil.start() as anvil`` stops it in the end."""
+Options = TypeVar("Options", bound=LocalOptions)
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, options: AnvilOptions, mnemonic: str) -> None:
+
+@dataclass(frozen=True, slots=True)
+class AnvilOptions(LocalOptions):
+    """How Anvil runs.
+
+    Attributes:
+        prune_history: block states kept.
+        binary: the native program (the npm shim hides exit codes).
+    """
+
+    prune_history: int = 256
+    binary: Path = BINARY
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to start: a command, more environment, and where to start it."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+
+
+class LocalChain(Generic[Options]):
+    """A running chain; subclasses say how it is started. ``async with await Anvil.start() as anvil`` stops it in the end.
+
+    Attributes:
+        program: its name in messages.
+    """
+
+    program = "chain"
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, options: Options, mnemonic: str) -> None:
         self._process = process
         self._mnemonic = mnemonic
         self.port = port
         self.options = options
 
     def __repr__(self) -> str:
-        return f"Anvil({self.url}, chain {self.options.chain_id})"
+        return f"{type(self).__name__}({self.url}, chain {self.options.chain_id})"
 
     @classmethod
-    async def start(cls, options: AnvilOptions | None = None) -> Anvil:
+    def default_options(cls) -> Options:
+        """What `start` takes when it is told nothing."""
+        raise NotImplementedError
+
+    @classmethod
+    def how_to_start(cls, options: Options, port: int, mnemonic: str) -> Program:
+        """The program on ``port`` with accounts of ``mnemonic``.
+
+        Raises:
+            SetupError: it is not installed.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    async def start(cls, options: Options | None = None) -> Self:
         """Start it and wait until it answers.
 
         Raises:
             SetupError: the program is missing, the port is in use, or it died.
         """
-        options = options or AnvilOptions()
-        if not options.binary.is_file():
-            raise SetupError(
-                f"The program anvil is not at {options.binary}.",
-                why="The contracts' tools are not installed.",
-                hint="Run `make setup`.",
-            )
+        options = options or cls.default_options()
         port = options.port or _free_port()
-        _require_free(port)
         mnemonic = options.mnemonic or generate_mnemonic(12, Language.ENGLISH)
-        anvil = cls(_spawn(options, port, mnemonic), port, options, mnemonic)
+        program = cls.how_to_start(options, port, mnemonic)
+        _require_free(port)
+        chain = cls(_spawn(program, options.log), port, options, mnemonic)
         try:
-            await anvil._wait_ready()
+            await chain._wait_ready()
         except BaseException:
-            anvil.stop()
+            chain.stop()
             raise
-        return anvil
+        return chain
 
     @property
     def url(self) -> str:
@@ -152,7 +189,7 @@ class Anvil:
             while True:
                 if self._process.poll() is not None:
                     raise SetupError(
-                        f"anvil ended at once with status {self._process.returncode}.",
+                        f"{self.program} ended at once with status {self._process.returncode}.",
                         hint=f"Its words are in {self.options.log}."
                         if self.options.log
                         else "Start it with a log file.",
@@ -162,27 +199,52 @@ class Anvil:
                     return
                 if time.monotonic() > deadline:
                     raise SetupError(
-                        f"anvil did not answer within {self.options.startup:.0f} s.", hint="Is the machine overloaded?"
+                        f"{self.program} did not answer within {self.options.startup:.0f} s.",
+                        hint="Is the machine overloaded?",
                     )
                 await asyncio.sleep(0.02)
         finally:
             await rpc.close()
 
 
-def _spawn(options: AnvilOptions, port: int, mnemonic: str) -> subprocess.Popen[bytes]:
-    command = [
-        str(options.binary),
-        *("--host", LOOPBACK, "--port", str(port), "--chain-id", str(options.chain_id)),
-        *("--hardfork", "cancun", "--prune-history", str(options.prune_history)),
-        *("--block-time", str(options.block_time), "--mixed-mining"),
-        *("--accounts", str(options.accounts), "--mnemonic", mnemonic),
-        "--no-cors",
-    ]
+class Anvil(LocalChain[AnvilOptions]):
+    """A running Anvil."""
+
+    program = "anvil"
+
+    @classmethod
+    def default_options(cls) -> AnvilOptions:
+        """A free port, ten accounts."""
+        return AnvilOptions()
+
+    @classmethod
+    def how_to_start(cls, options: AnvilOptions, port: int, mnemonic: str) -> Program:
+        """Its command line; raises as in the base class."""
+        if not options.binary.is_file():
+            raise SetupError(
+                f"The program anvil is not at {options.binary}.",
+                why="The contracts' tools are not installed.",
+                hint="Run `make setup`.",
+            )
+        command = [
+            str(options.binary),
+            *("--host", LOOPBACK, "--port", str(port), "--chain-id", str(options.chain_id)),
+            *("--hardfork", "cancun", "--prune-history", str(options.prune_history)),
+            *("--block-time", str(options.block_time), "--mixed-mining"),
+            *("--accounts", str(options.accounts), "--mnemonic", mnemonic),
+            "--no-cors",
+        ]
+        return Program(command)
+
+
+def _spawn(program: Program, log: Path | None) -> subprocess.Popen[bytes]:
     parent = os.getpid()
     with contextlib.ExitStack() as stack:
-        output = stack.enter_context(options.log.open("ab")) if options.log else subprocess.DEVNULL
+        output = stack.enter_context(log.open("ab")) if log else subprocess.DEVNULL
         return subprocess.Popen(
-            command,
+            program.command,
+            cwd=program.folder,
+            env={**os.environ, **program.environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

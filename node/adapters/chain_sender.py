@@ -34,6 +34,7 @@ _STALE = (
     "replacement transaction underpriced",
     "underpriced replacement",
 )
+_POOR = ("insufficient funds", "enough funds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,17 +226,22 @@ class TransactionSender:
         attempt.sent[keccak256(raw)] = raw
         try:
             await self._rpc.ask(lambda: self._rpc.w3.eth.send_raw_transaction(raw))
+        except Revert:
+            if await self._find_receipt(attempt) is None:
+                raise
+            return True  # a node that mines at once and answers with the failure of what it mined, as Hardhat's does
         except RpcRefused as error:
             if any(words in error.message for words in _KNOWN):
                 return True  # an earlier try arrived although its answer did not
             if any(words in error.message for words in _STALE):
                 return await self._find_receipt(attempt) is not None
-            if "insufficient funds" in error.message:
+            if any(words in error.message for words in _POOR):
                 raise ChainError(
                     f"The account {self._signer.address} cannot pay for the transaction.",
                     hint="Send it some of the chain's own coin for gas.",
                 ) from error
-            raise
+            if await self._find_receipt(attempt) is None:
+                raise  # else mined and failed, as above
         return True
 
     # --- waiting ---

@@ -76,3 +76,35 @@ def test_solc_wrapper_names_its_version_and_refuses_other_modes() -> None:
     refused = subprocess.run([wrapper, "Empty.sol"], capture_output=True, text=True, check=False, timeout=60)
     assert refused.returncode == 1
     assert "only --version and --standard-json" in refused.stderr
+
+
+def test_solc_wrapper_reads_imports_below_the_named_folders_only(tmp_path: Path) -> None:
+    head = "// SPDX-License-Identifier: Apache-2.0\npragma solidity 0.8.34;\n"
+    for folder in ("open", "closed"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "A.sol").write_text(f"{head}contract A {{}}\n")
+    (tmp_path / "open" / "Link.sol").symlink_to(tmp_path / "closed" / "A.sol")
+
+    def errors(imported: str, *options: str) -> list[str]:
+        source = f'{head}import {{A}} from "{imported}";\ncontract B is A {{}}\n'
+        document = {"language": "Solidity", "sources": {"B.sol": {"content": source}}}
+        result = subprocess.run(
+            [CONTRACTS / "tools" / "solc", *options, "--standard-json"],
+            input=json.dumps(document),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        return [one["message"] for one in json.loads(result.stdout).get("errors", [])]
+
+    allowed = ("--base-path", str(tmp_path / "open"))
+    assert errors("A.sol", *allowed) == []
+    assert (
+        errors(str(tmp_path / "closed" / "A.sol"), "--allow-paths", f"{tmp_path / 'open'},{tmp_path / 'closed'}") == []
+    )
+    assert "outside the folders" in errors(str(tmp_path / "closed" / "A.sol"), *allowed)[0]
+    assert "not found" in errors("../closed/A.sol", *allowed)[0]  # the compiler itself normalises it
+    assert "outside the folders" in errors("Link.sol", *allowed)[0]
+    assert "was not found" in errors("Gone.sol", *allowed)[0]
+    assert "none was named" in errors("A.sol")[0]
