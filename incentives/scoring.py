@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from math import isqrt
 
 FIELDS = 7
 FIELD_BITS = 20
@@ -142,8 +143,32 @@ def novelty_ppm(cosines: Sequence[Sequence[int]], to_last: Sequence[int], order:
     return [max(0, min(PPM, (PPM - value) * PPM // scale)) for value in rho]
 
 
-def effective_gain(raw: int, novelty: int) -> int:
-    """Raw gain (ppm) × novelty² for positive gains, rounded down; harm counts in full."""
+def effective_gain(raw: int, novelty: int, *, exponent: int = 2) -> int:
+    """Raw gain (ppm) × novelty^exponent for positive gains, rounded down; harm counts in full."""
     if raw <= 0:
         return raw
-    return raw * novelty * novelty // (PPM * PPM)
+    return raw * novelty**exponent // PPM**exponent
+
+
+def confident_gain(rows: Sequence[int], z_milli: int) -> int:
+    """Mean gain of a slice's rows, moved towards 0 by z standard errors and never past it (soft threshold), in integer ppm.
+
+    With S = Σ d_i and Q = n·Σ d_i² − S² the sum's standard error is √(Q/(n−1)); the result is
+    sign(S) · ⌊max(0, |S| − ⌊z·√(Q/(n−1))⌋) / n⌋. What chance explains is worth nothing and harms nothing. It is continuous in the
+    rows, unlike a test that passes or fails, so verifiers whose losses differ a little still agree within tau.
+
+    Args:
+        rows: gain of each row, ppm of a nat.
+        z_milli: thousandths of a standard error; 0 gives the mean, rounded towards 0.
+
+    Raises:
+        ValueError: fewer than two rows, or a negative z.
+    """
+    n = len(rows)
+    if n < 2 or z_milli < 0:
+        raise ValueError(f"confident_gain needs at least two rows and z_milli ≥ 0, got {n} rows and {z_milli}")
+    total = sum(rows)
+    spread = n * sum(row * row for row in rows) - total * total
+    margin = isqrt(z_milli * z_milli * spread // (1_000_000 * (n - 1)))
+    magnitude = max(0, abs(total) - margin) // n
+    return magnitude if total > 0 else -magnitude

@@ -1,0 +1,269 @@
+"""Replays a measured round under a scoring variant: gains by slice, novelty, tally, pay. Pure; integers as the verifiers compute them."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.economics_measured import Measured
+from incentives import rewards, scoring
+
+PANEL = 7
+MOST = 99.0  # relative pay is cut here: beyond it, and where honest nodes earn nothing, the number says no more
+PROTOCOL = scoring.TallyParams(tau=5_000, delta_min=1_000, harm_min=80_000, gain_cap=200_000)
+EMISSION = rewards.EmissionParams(weight_target=400_000)
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A way of scoring. The defaults are the protocol as it stands.
+
+    Attributes:
+        name: what the tables call it.
+        tally: tolerance and thresholds, ppm.
+        eta: step at which an update is tried.
+        size: rows of the sealed slice.
+        z_milli: thousandths of standard errors of the paired test over the slice's rows.
+        is_hard: the test passes or fails (gain or 0), instead of taking z standard errors off the gain.
+        exponent: of novelty.
+        references: what novelty also compares with: ``previous`` (every update revealed in the round before), ``public`` (an update
+            that verifiers train on the public benchmark).
+        public_baseline: what the update trained on the public benchmark gains is taken off every gain.
+        relative: share of the round's lower median gain that an accepted update needs (contract side).
+        winsor: a weight is at most this multiple of the lower median of accepted gains; 0 never (contract side).
+    """
+
+    name: str = "protocol"
+    tally: scoring.TallyParams = PROTOCOL
+    eta: float = 0.25
+    size: int = 256
+    z_milli: int = 0
+    is_hard: bool = False
+    exponent: int = 2
+    references: frozenset[str] = frozenset()
+    public_baseline: bool = False
+    relative: float = 0.0
+    winsor: float = 0.0
+
+    def but(self, name: str, **changes: object) -> Variant:
+        """This variant with other fields; keys of the tally are taken as such."""
+        inner = {k: v for k, v in changes.items() if k in {f.name for f in dataclasses.fields(scoring.TallyParams)}}
+        outer = {k: v for k, v in changes.items() if k not in inner}
+        tally = dataclasses.replace(self.tally, **inner)  # type: ignore[arg-type]
+        return dataclasses.replace(self, name=name, tally=tally, **outer)  # type: ignore[arg-type]
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """A strategy in one round: pay of its identities together and of a mean honest node, in units of 10⁻¹⁸ CWT; verdicts.
+
+    Attributes:
+        pay: of the strategy's identities together.
+        honest_pay: mean over the honest clients of the same round.
+        accepted: share of honest clients accepted.
+        passed: share of the strategy's identities accepted.
+        harmful: share of the strategy's identities that are slashed.
+    """
+
+    pay: int
+    honest_pay: int
+    accepted: float
+    passed: float
+    harmful: float
+
+
+def row_gains(before: NDArray[np.float64], after: NDArray[np.float64]) -> list[int]:
+    """Gain of each row in integer ppm."""
+    found: list[int] = np.rint(1e6 * (before - after)).astype(np.int64).tolist()
+    return found
+
+
+def tested(rows: Sequence[int], z_milli: int, *, is_hard: bool) -> int:
+    """Gain after the paired test."""
+    soft = scoring.confident_gain(rows, z_milli)
+    return scoring.confident_gain(rows, 0) if is_hard and soft else soft
+
+
+@cache
+def gains(measured: Measured, eta: float, size: int, z_milli: int, is_hard: bool) -> tuple[tuple[int, ...], ...]:  # noqa: FBT001
+    """Raw gain of every candidate on every slice of ``size`` rows, after the test: one tuple a slice."""
+    losses = measured.losses[eta, size]
+    return tuple(
+        tuple(tested(row_gains(losses[0, j], after[j]), z_milli, is_hard=is_hard) for after in losses[1:])
+        for j in range(losses.shape[1])
+    )
+
+
+def references(measured: Measured, variant: Variant) -> list[int]:
+    """Largest cosine of each candidate to what everybody knew before the round, ppm."""
+    known = [measured.to_last]
+    if "previous" in variant.references and measured.to_previous.shape[1]:
+        known.append(measured.to_previous.max(1))
+    if "public" in variant.references:
+        known.append(measured.cosines[measured.names.index("public-reference")])
+    found: list[int] = np.max(known, axis=0).tolist()
+    return found
+
+
+def effective(
+    measured: Measured, variant: Variant, present: Sequence[int], order: Sequence[int], raw: Sequence[int]
+) -> list[int]:
+    """What an honest verifier writes for each of the ``present`` candidates (indices); ``order`` is their commits' sequence."""
+    cosines = measured.cosines[np.ix_(present, present)].tolist()
+    known = references(measured, variant)
+    novelty = scoring.novelty_ppm(cosines, [known[i] for i in present], order)
+    baseline = max(0, raw[measured.names.index("public")]) if variant.public_baseline else 0
+    return [
+        scoring.effective_gain(raw[i] - baseline, new, exponent=variant.exponent)
+        for i, new in zip(present, novelty, strict=True)
+    ]
+
+
+def settle(variant: Variant, written: Sequence[int]) -> list[scoring.Tally]:
+    """Verdicts where every verifier is honest, with the variant's contract-side rules."""
+    results = [scoring.tally([scoring.encode_gain(g)] * PANEL, variant.tally) for g in written]
+    settled = sorted(r.gain for r in results)
+    bar = variant.relative * max(0, settled[(len(settled) - 1) // 2])
+    results = [
+        dataclasses.replace(r, verdict=scoring.Verdict.REJECTED, weight=0)
+        if r.verdict is scoring.Verdict.ACCEPTED and r.gain < bar
+        else r
+        for r in results
+    ]
+    passed = sorted(r.weight for r in results if r.weight)
+    if variant.winsor and passed:
+        most = int(variant.winsor * passed[(len(passed) - 1) // 2])
+        results = [dataclasses.replace(r, weight=min(r.weight, most)) for r in results]
+    return results
+
+
+def pay(weight: int, weights: Sequence[int], *, number: int, is_sealed: bool = True) -> int:
+    """Trainer's reward of one weight in a round."""
+    return rewards.trainer_reward(
+        rewards.emission(number, EMISSION),
+        weight=weight,
+        sum_weight=sum(weights),
+        weight_target=EMISSION.weight_target,
+        is_sealed=is_sealed,
+    )
+
+
+def replay(
+    measured: Measured,
+    variant: Variant,
+    strategy: Sequence[str],
+    *,
+    orders: int = 4,
+    slices: Sequence[int] | None = None,
+) -> Outcome:
+    """The honest clients and a strategy's identities in one round, mean over slices and commit orders.
+
+    Args:
+        measured: the round.
+        variant: scoring.
+        strategy: candidates that the strategy sends; copies commit after everybody else.
+        orders: commit orders tried.
+        slices: which slices count (None: all of the size).
+    """
+    honest = [i for i, name in enumerate(measured.names) if name.startswith("honest-")]
+    present = [*honest, *(measured.names.index(name) for name in strategy)]
+    by_slice = gains(measured, variant.eta, variant.size, variant.z_milli, variant.is_hard)
+    chosen = range(len(by_slice)) if slices is None else [s for s in slices if s < len(by_slice)]
+    found = []
+    for j in chosen:
+        for order in commit_orders(len(present), _is_late(strategy) * len(strategy), measured, orders):
+            results = settle(variant, effective(measured, variant, present, order, by_slice[j]))
+            weights = [r.weight for r in results]
+            earned = [pay(w, weights, number=measured.number) for w in weights]
+            n = len(honest)
+            found.append(
+                Outcome(
+                    pay=sum(earned[n:]),
+                    honest_pay=sum(earned[:n]) // n,
+                    accepted=statistics.mean(w > 0 for w in weights[:n]),
+                    passed=statistics.mean([w > 0 for w in weights[n:]] or [0]),
+                    harmful=statistics.mean([r.verdict is scoring.Verdict.HARMFUL for r in results[n:]] or [0]),
+                )
+            )
+    return mean_outcome(found)
+
+
+def commit_orders(n: int, late: int, measured: Measured, count: int) -> Iterator[list[int]]:
+    """Random sequence numbers of n commits, the last ``late`` of them after all others."""
+    rng = np.random.default_rng([measured.seed, measured.number, 17])
+    for _ in range(count):
+        early = rng.permutation(n - late).tolist()
+        yield [*early, *range(n - late, n)]
+
+
+def mean_outcome(found: Sequence[Outcome]) -> Outcome:
+    """Means, pays in whole units."""
+    return Outcome(
+        pay=sum(o.pay for o in found) // len(found),
+        honest_pay=sum(o.honest_pay for o in found) // len(found),
+        accepted=statistics.mean(o.accepted for o in found),
+        passed=statistics.mean(o.passed for o in found),
+        harmful=statistics.mean(o.harmful for o in found),
+    )
+
+
+def ratio(outcomes: Sequence[Outcome]) -> float:
+    """Pay of a strategy over several rounds relative to an honest node's, at most `MOST`; 0 where nobody earns anything."""
+    honest, earned = sum(o.honest_pay for o in outcomes), sum(o.pay for o in outcomes)
+    return min(MOST, earned / honest) if honest else MOST * (earned > 0)
+
+
+def _is_late(strategy: Sequence[str]) -> bool:
+    return all(name.startswith("copy") for name in strategy)
+
+
+STRATEGIES: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "honest, one more": (("self",),),
+    "noisy labels 20 %": (("noisy-20",),),
+    "noisy labels 40 %": (("noisy-40",),),
+    "labels shuffled": (("shuffled",),),
+    "zero update": (("zero",),),
+    "random, norm bound": (("random-0",), ("random-1",)),
+    "random, usual norm": (("random-small",),),
+    "best of 200 random": (("best-of-200",),),
+    "public benchmark": (("public",),),
+    "replay of the aggregate": (("replay",),),
+    "replay, scaled up": (("replay-scaled",),),
+    "replay, noise to cos 0.9": (("replay-90",),),
+    "replay, noise to cos 0.7": (("replay-70",),),
+    "replay of its own last": (("own-last",),),
+    "replay of another's last": (("other-last",),),
+    "copy (leak)": (("copy",),),
+    "copy, noise to cos 0.9 (leak)": (("copy-90",),),
+    "copy, noise to cos 0.7 (leak)": (("copy-70",),),
+    "Sybil, data split in 2": (("split-2-0", "split-2-1"),),
+    "Sybil, data split in 4": (("split-4-0", "split-4-1", "split-4-2", "split-4-3"),),
+    "Sybil, same data twice": (("self", "same-2"),),
+    "leaked slice": (("leak-256",),),
+    "half the slice leaked": (("leak-128",),),
+}
+"""Candidates of each strategy; several tuples are draws of the same one."""
+
+LEAKS: Mapping[str, Mapping[int, tuple[str, tuple[int, ...]]]] = {
+    "leaked slice": {128: ("leak-256", (0, 1)), 256: ("leak-256", (0,))},
+    "half the slice leaked": {256: ("leak-128", (0,)), 512: ("leak-256", (0,))},
+}
+"""By slice size: who trained on the rows, and which slices those are."""
+
+
+def play(measured: Measured, variant: Variant, strategy: str) -> Outcome | None:
+    """One strategy in one round; None where it does not exist (nothing to replay yet, not measured)."""
+    if strategy in LEAKS:
+        known = LEAKS[strategy].get(variant.size)
+        if known is None or known[0] not in measured.names:
+            return None
+        return replay(measured, variant, (known[0],), slices=known[1])
+    draws = [draw for draw in STRATEGIES[strategy] if set(draw) <= set(measured.names)]
+    if not draws:
+        return None
+    return mean_outcome([replay(measured, variant, draw) for draw in draws])
