@@ -14,7 +14,7 @@ from math import comb
 
 import numpy as np
 
-from benchmarks.economics_scoring import EMISSION
+from benchmarks.economics_scoring import EMISSION, MOST
 from incentives import rewards, scoring
 from node.protocol.sortition import verifiers_of, verifiers_per_update
 
@@ -81,7 +81,7 @@ def collusion(panel: Panel, gains: Sequence[int], own: int) -> dict[str, float]:
     mine, captured, _ = expected(panel, own, is_member=True)
     others = [expected(panel, gain, is_member=False) for gain in gains]
     return {
-        "pay": mine / fair if fair else float("inf") if mine else 0.0,
+        "pay": min(MOST, mine / fair) if fair else MOST * (mine > 0),
         "captured": captured,
         "honest_pay": statistics.mean(o[0] for o in others) / fair if fair else 0.0,
         "honest_harmful": statistics.mean(o[2] for o in others),

@@ -23,14 +23,12 @@ PAY_GOAL, ACCEPTANCE_GOAL = 0.25, 0.8
 
 
 def is_dishonest(strategy: str) -> bool:
-    """Whether the goal of at most a quarter of honest pay holds for it: neither honest, nor honest work split, nor a leak that the
-    protocol's commitments rule out.
-    """
+    """Whether the goal of a quarter of honest pay holds for it: not honest, not honest work split, not a leak that commitments exclude."""
     return strategy not in (*HONEST, *SPLIT, *LEAK)
 
 
 def summarise(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Per setting and group of rounds: means over seeds of every strategy's pay, the worst dishonest one, honest acceptance, whether the goals are met."""
+    """Per setting and group of rounds: every strategy's pay (mean over seeds), the worst dishonest one, honest acceptance, goals met."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["setting"], row["rounds"]), []).append(row)

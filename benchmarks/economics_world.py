@@ -53,8 +53,8 @@ class Settings:
         public: rows of the public benchmark.
         outer_rate: step along the aggregate.
         tally: the protocol's constants, which decide who enters the aggregate.
-        full: rounds in which every strategy is tried; later ones leave out splitting, half-leaked slices, and verifiers' own training on
-            the public benchmark.
+        full: rounds in which every strategy is tried; the others leave out splitting, half-leaked slices, and verifiers' own training
+            on the public benchmark.
     """
 
     honest: int = 8
@@ -64,7 +64,7 @@ class Settings:
     tally: scoring.TallyParams = dataclasses.field(
         default_factory=lambda: scoring.TallyParams(tau=5_000, delta_min=1_000, harm_min=80_000, gain_cap=200_000)
     )
-    full: int = 3
+    full: tuple[int, ...] = (1, 3)
 
 
 def row_losses(queries: torch.Tensor, codes: torch.Tensor, temperature: float) -> Matrix:
@@ -111,6 +111,27 @@ def norm(update: Tensors) -> float:
     return float(np.sqrt(sum(np.square(a, dtype=np.float64).sum() for a in update.values())))
 
 
+def guideline() -> LearningSpec:
+    """The demo's learning settings."""
+    return LearningSpec(base_hash=base_model_hash(find_base_model(BASE_MODEL, None)), model=BASE_MODEL)
+
+
+def key_of(settings: Settings, spec: LearningSpec) -> str:
+    """Names the files of one way of measuring."""
+    wanted = dataclasses.asdict(settings)
+    wanted.pop("full")  # says which candidates exist, not what they are
+    text = json.dumps([VERSION, wanted, spec.to_mapping()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def measured_path(
+    folder: Path, key: str, seed: int, number: int, rows: int, *, etas: tuple[float, ...] = (), is_public: bool = False
+) -> Path:
+    """File of a measured round."""
+    chosen = "-".join(map(str, etas)) or ("public" if is_public else "all")
+    return folder / f"{key}-{seed}-{number}-measured-{rows}-{chosen}.npz"
+
+
 class World:
     """One seed: clients 0 … honest−1 and one more, whose data the trained strategies use."""
 
@@ -118,7 +139,7 @@ class World:
         single_threaded()
         torch.use_deterministic_algorithms(True)
         self.settings, self.seed, self.folder = settings, seed, folder
-        self.spec = LearningSpec(base_hash=base_model_hash(find_base_model(BASE_MODEL, None)), model=BASE_MODEL)
+        self.spec = guideline()
         chosen = demo_learning.Settings(
             nodes=settings.honest + 2,
             attackers=0,
@@ -134,8 +155,7 @@ class World:
         self.own = settings.honest
         self.pool = installed.sealed_slice(SEALED_POOL, 0, cache=pairs)
         self.schema = bundle.schema_of(trainable(self.federation.genesis))
-        text = json.dumps([VERSION, dataclasses.asdict(settings), self.spec.to_mapping()], sort_keys=True)
-        self.key = hashlib.sha256(text.encode()).hexdigest()[:10]
+        self.key = key_of(settings, self.spec)
         folder.mkdir(parents=True, exist_ok=True)
 
     # --- the honest federation ---
@@ -168,7 +188,14 @@ class World:
     # --- one round ---
 
     def measure(
-        self, number: int, rows: int, say: Say, *, etas: tuple[float, ...] = (), only: tuple[str, ...] = ()
+        self,
+        number: int,
+        rows: int,
+        say: Say,
+        *,
+        etas: tuple[float, ...] = (),
+        only: tuple[str, ...] = (),
+        is_public: bool = False,
     ) -> Measured:
         """Everything about a round: from disk, or measured and kept.
 
@@ -178,13 +205,13 @@ class World:
             say: told what it cost.
             etas: steps at which updates are tried; none: the guideline's.
             only: candidates that are scored; none: all.
+            is_public: look-ahead also along the update that verifiers train on the public benchmark (`public-reference`).
         """
-        chosen = "-".join(map(str, etas)) or "all"
-        path = self._path(number, f"measured-{rows}-{chosen}")
+        path = measured_path(self.folder, self.key, self.seed, number, rows, etas=etas, is_public=is_public)
         if not path.exists():
             began = process_time()
-            self._measure(path, number, rows, etas or (self.spec.eta,), only)
-            say(f"seed {self.seed} round {number}, {rows} rows, eta {chosen}: {process_time() - began:.0f} CPU-s")
+            self._measure(path, number, rows, etas or (self.spec.eta,), only, is_public=is_public)
+            say(f"{path.stem}: {process_time() - began:.0f} CPU-s")
         return read(path, self.seed, number)
 
     def slice_rows(self, number: int, rows: int) -> PreparedPairs:
@@ -192,15 +219,20 @@ class World:
         order = np.random.default_rng([self.seed, number, 7]).permutation(len(self.pool))[:rows]
         return prepare_pairs(self.model, [self.pool[i] for i in order], self.spec.scoring_precision)
 
-    def _measure(self, path: Path, number: int, rows: int, etas: tuple[float, ...], only: tuple[str, ...]) -> None:
+    def _measure(
+        self, path: Path, number: int, rows: int, etas: tuple[float, ...], only: tuple[str, ...], *, is_public: bool
+    ) -> None:
         model, last = self.state(number)
         slice_ = self.slice_rows(number, rows)
         candidates = self.kept_candidates(number, slice_)
+        reference = candidates.get("public-reference") if is_public else None
         if only:
             candidates = {name: update for name, update in candidates.items() if name in only}
         base, lookahead = self._base(model, last, slice_)
+        if reference is not None:
+            base, _ = self._base(base, reference, slice_)
         losses = self._losses(base, candidates, slice_, etas)
-        if number == 1 and self.spec.eta in etas:
+        if number == 1 and self.spec.eta in etas and reference is None:
             self._check(model, candidates["honest-0"], slice_, losses[self.spec.eta, 256])
         before = list(self.revealed(number - 1).values())[: self.own] if number > 1 else []
         everybody = [*candidates.values(), *before]
@@ -300,7 +332,7 @@ class World:
     def candidates(self, number: int, slice_: PreparedPairs) -> dict[str, Tensors]:
         """Updates by name: honest clients first, then ``self`` (honest, the strategies' own data), then the strategies."""
         model, last = self.state(number)
-        honest, is_full = self.revealed(number), number <= self.settings.full
+        honest = self.revealed(number)
         rng = np.random.default_rng([self.seed, number, 11])
         found = dict(honest)
         window = self.federation.window(self.own, number)
@@ -308,11 +340,10 @@ class World:
             found[name] = self._fit(model, _mispaired(window, partly_shuffled(len(window), share, rng)), number)
         found["public"] = self._fit(model, self.public, number)
         found["leak-256"] = self._fit(model, _rows(slice_, range(256)), number)
-        if is_full:
+        if number in self.settings.full:
             found["public-reference"] = self._fit(model, self.public, number, seed=1)
             found["leak-128"] = self._fit(model, _rows(slice_, [*range(128), *range(128)]), number)
-            if number != 2:
-                found |= self._split(model, window, number)
+            found |= self._split(model, window, number)
         found |= self._made_up(honest, found["public"], last, number, rng)
         return found
 
