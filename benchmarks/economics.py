@@ -46,7 +46,7 @@ STEP_NAMES = (
     "public",
     "leak-256",
 )
-PUBLIC_NAMES = ("replay", "own-last", "other-last")
+PUBLIC_NAMES = ("replay", "own-last", "other-last", "public-buried", "replay-buried")
 PHASES: Mapping[str, range] = {"1–3": range(1, 4), "4–6": range(4, 7), "1–6": range(1, 7)}
 Rounds = Mapping[tuple[int, int], Measured]
 
@@ -159,8 +159,9 @@ def honest_gains(measured: Measured, variant: Variant) -> list[int]:
     """What verifiers write for the honest clients of a round, mean commit order, over all slices."""
     honest = [i for i, name in enumerate(measured.names) if name.startswith("honest-")]
     order = list(range(len(honest)))
-    by_slice = scored.gains(measured, variant.eta, variant.size, variant.z_milli, variant.is_hard)
-    return [g for raw in by_slice for g in scored.effective(measured, variant, honest, order, raw)]
+    return [
+        g for raw in scored.by_group(measured, variant) for g in scored.effective(measured, variant, honest, order, raw)
+    ]
 
 
 def panel_rows(rounds: Rounds, variant: Variant, *, simulated: int) -> list[dict[str, Any]]:

@@ -11,11 +11,18 @@ from typing import Any
 from rich.table import Table
 
 HONEST = ("honest, one more", "noisy labels 20 %", "noisy labels 40 %")
-SPLIT = ("Sybil, data split in 2", "Sybil, data split in 4", "Sybil, same data twice")
+SPLIT = (
+    "Sybil, data split in 2",
+    "Sybil, data split in 4",
+    "Sybil, same data twice",
+    "Sybil, one training, two noises",
+    "the same, norm bound 2",
+)
 LEAK = (
     "copy (leak)",
     "copy, noise to cos 0.9 (leak)",
     "copy, noise to cos 0.7 (leak)",
+    "copy, buried (leak)",
     "leaked slice",
     "half the slice leaked",
 )

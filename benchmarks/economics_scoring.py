@@ -27,12 +27,16 @@ class Variant:
         name: what the tables call it.
         tally: tolerance and thresholds, ppm.
         eta: step at which an update is tried.
-        size: rows of the sealed slice.
+        size: rows of a sealed slice.
+        stewards: slices of a round, from different stewards; the least gain counts.
         z_milli: thousandths of standard errors of the paired test over the slice's rows.
         is_hard: the test passes or fails (gain or 0), instead of taking z standard errors off the gain.
         exponent: of novelty.
         references: what novelty also compares with: ``previous`` (every update revealed in the round before), ``public`` (an update
             that verifiers train on the public benchmark).
+        contains: novelty counts how much of an earlier update is in this one, ⟨u,v⟩/⟨v,v⟩ where that is more than the cosine, so
+            noise does not hide a copy.
+        convex: an accepted gain g weighs g·min(g, convex)/convex, so it is paid by its square up to there; 0 never (contract side).
         public_baseline: what the update trained on the public benchmark gains is taken off every gain.
         relative: share of the round's lower median gain that an accepted update needs (contract side).
         winsor: a weight is at most this multiple of the lower median of accepted gains; 0 never (contract side).
@@ -42,10 +46,13 @@ class Variant:
     tally: scoring.TallyParams = PROTOCOL
     eta: float = 0.25
     size: int = 256
+    stewards: int = 1
     z_milli: int = 0
     is_hard: bool = False
     exponent: int = 2
     references: frozenset[str] = frozenset()
+    contains: bool = False
+    convex: int = 0
     public_baseline: bool = False
     relative: float = 0.0
     winsor: float = 0.0
@@ -99,13 +106,39 @@ def gains(measured: Measured, eta: float, size: int, z_milli: int, is_hard: bool
     )
 
 
+def contained(cosines: NDArray[np.int64], norms: NDArray[np.float64], of: NDArray[np.float64]) -> NDArray[np.int64]:
+    """max(cos, cos·‖u‖/‖v‖) in ppm, at most 10⁶; rows u, columns v (``of``: their norms); negative cosines as they are."""
+    ratio = norms[:, None] / np.maximum(of[None, :], 1e-30)
+    found: NDArray[np.int64] = np.minimum(
+        scoring.PPM, np.where(cosines > 0, cosines * np.maximum(1, ratio), cosines)
+    ).astype(np.int64)
+    return found
+
+
+def by_group(measured: Measured, variant: Variant) -> list[tuple[int, ...]]:
+    """Raw gain of every candidate on every group of ``stewards`` slices: the least of the group's."""
+    found = gains(measured, variant.eta, variant.size, variant.z_milli, variant.is_hard)
+    count = variant.stewards
+    return [
+        tuple(min(each) for each in zip(*found[start : start + count], strict=True))
+        for start in range(0, len(found) - count + 1, count)
+    ]
+
+
 def references(measured: Measured, variant: Variant) -> list[int]:
     """Largest cosine of each candidate to what everybody knew before the round, ppm."""
     known = [measured.to_last]
+    if variant.contains and "replay" in measured.names:
+        place = measured.names.index("replay")
+        known = [contained(measured.to_last[:, None], measured.norms, measured.norms[[place]])[:, 0]]
     if "previous" in variant.references and measured.to_previous.shape[1]:
         known.append(measured.to_previous.max(1))
     if "public" in variant.references:
-        known.append(measured.cosines[measured.names.index("public-reference")])
+        place = measured.names.index("public-reference")
+        column = measured.cosines[:, [place]]
+        if variant.contains:
+            column = contained(column, measured.norms, measured.norms[[place]])
+        known.append(column[:, 0])
     found: list[int] = np.max(known, axis=0).tolist()
     return found
 
@@ -114,14 +147,27 @@ def effective(
     measured: Measured, variant: Variant, present: Sequence[int], order: Sequence[int], raw: Sequence[int]
 ) -> list[int]:
     """What an honest verifier writes for each of the ``present`` candidates (indices); ``order`` is their commits' sequence."""
-    cosines = measured.cosines[np.ix_(present, present)].tolist()
+    table = measured.cosines
+    if variant.contains:
+        table = contained(table, measured.norms, measured.norms)
+    cosines = table[np.ix_(present, present)].tolist()
     known = references(measured, variant)
     novelty = scoring.novelty_ppm(cosines, [known[i] for i in present], order)
     baseline = max(0, raw[measured.names.index("public")]) if variant.public_baseline else 0
     return [
-        scoring.effective_gain(raw[i] - baseline, new, exponent=variant.exponent)
+        scoring.effective_gain(above(raw[i], baseline), new, exponent=variant.exponent)
         for i, new in zip(present, novelty, strict=True)
     ]
+
+
+def above(gain: int, baseline: int) -> int:
+    """What a positive gain has beyond a baseline; harm stays as it is."""
+    return max(0, gain - baseline) if gain > 0 else gain
+
+
+def convex(weight: int, upto: int) -> int:
+    """w·min(w, upto)/upto, rounded down; ``upto`` 0 changes nothing."""
+    return weight * min(weight, upto) // upto if upto else weight
 
 
 def settle(variant: Variant, written: Sequence[int]) -> list[scoring.Tally]:
@@ -135,6 +181,7 @@ def settle(variant: Variant, written: Sequence[int]) -> list[scoring.Tally]:
         else r
         for r in results
     ]
+    results = [dataclasses.replace(r, weight=convex(r.weight, variant.convex)) for r in results]
     passed = sorted(r.weight for r in results if r.weight)
     if variant.winsor and passed:
         most = int(variant.winsor * passed[(len(passed) - 1) // 2])
@@ -172,7 +219,7 @@ def replay(
     """
     honest = [i for i, name in enumerate(measured.names) if name.startswith("honest-")]
     present = [*honest, *(measured.names.index(name) for name in strategy)]
-    by_slice = gains(measured, variant.eta, variant.size, variant.z_milli, variant.is_hard)
+    by_slice = by_group(measured, variant)
     chosen = range(len(by_slice)) if slices is None else [s for s in slices if s < len(by_slice)]
     found = []
     for j in chosen:
@@ -241,25 +288,31 @@ STRATEGIES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "copy (leak)": (("copy",),),
     "copy, noise to cos 0.9 (leak)": (("copy-90",),),
     "copy, noise to cos 0.7 (leak)": (("copy-70",),),
+    "public benchmark, buried": (("public-buried",),),
+    "replay, buried": (("replay-buried",),),
+    "replay of another's last, buried": (("other-last-buried",),),
+    "copy, buried (leak)": (("copy-buried",),),
     "Sybil, data split in 2": (("split-2-0", "split-2-1"),),
     "Sybil, data split in 4": (("split-4-0", "split-4-1", "split-4-2", "split-4-3"),),
     "Sybil, same data twice": (("self", "same-2"),),
+    "Sybil, one training, two noises": (("self-buried-0", "self-buried-1"),),
+    "the same, norm bound 2": (("self-tight-0", "self-tight-1"),),
     "leaked slice": (("leak-256",),),
     "half the slice leaked": (("leak-128",),),
 }
 """Candidates of each strategy; several tuples are draws of the same one."""
 
-LEAKS: Mapping[str, Mapping[int, tuple[str, tuple[int, ...]]]] = {
-    "leaked slice": {128: ("leak-256", (0, 1)), 256: ("leak-256", (0,))},
-    "half the slice leaked": {256: ("leak-128", (0,)), 512: ("leak-256", (0,))},
+LEAKS: Mapping[str, Mapping[tuple[int, int], tuple[str, tuple[int, ...]]]] = {
+    "leaked slice": {(128, 1): ("leak-256", (0, 1)), (256, 1): ("leak-256", (0,)), (128, 2): ("leak-256", (0,))},
+    "half the slice leaked": {(256, 1): ("leak-128", (0,)), (512, 1): ("leak-256", (0,)), (128, 2): ("leak-128", (0,))},
 }
-"""By slice size: who trained on the rows, and which slices those are."""
+"""By slice size and stewards: who trained on the rows, and which groups of slices those are in."""
 
 
 def play(measured: Measured, variant: Variant, strategy: str) -> Outcome | None:
     """One strategy in one round; None where it does not exist (nothing to replay yet, not measured)."""
     if strategy in LEAKS:
-        known = LEAKS[strategy].get(variant.size)
+        known = LEAKS[strategy].get((variant.size, variant.stewards))
         if known is None or known[0] not in measured.names:
             return None
         return replay(measured, variant, (known[0],), slices=known[1])
