@@ -30,6 +30,7 @@ from benchmarks import economics_scoring as scored
 from benchmarks.economics_measured import Measured, read
 from benchmarks.economics_scoring import STRATEGIES, Variant
 from benchmarks.robustness_report import machine
+from incentives import scoring
 
 ROUNDS = {0: 1}
 FINE = {(0, 1)}  # (seed, round) with a slice of 512 rows; 256 elsewhere
@@ -179,7 +180,9 @@ def panel_rows(rounds: Rounds, variant: Variant, *, simulated: int) -> list[dict
         for n in (10, 32, 64):
             for percent in (10, 20, 30):
                 for absent in (0, 1):
-                    panel = panels.Panel(n, max(1, n * percent // 100), variant.tally, absent=absent)
+                    panel = panels.Panel(
+                        n, max(1, n * percent // 100), variant.tally, absent=absent, convex=variant.convex
+                    )
                     exact = panels.collusion(panel, gains, 0)
                     row: dict[str, Any] = {"strategy": "colluding panel", "setting": variant.name, "rounds": phase}
                     row |= {"n": n, "percent": percent, "absent": absent}
@@ -215,9 +218,10 @@ def lazy_rows(rounds: Rounds, variant: Variant, taus: Sequence[int]) -> list[dic
 def empty_rows(rounds: Rounds, variant: Variant) -> list[dict[str, Any]]:
     """One farmer alone in a round of three identities: honest scores (one trains, two send nothing), or a captured panel."""
     rows = []
-    cap = variant.tally.gain_cap
+    community = panels.Panel(8, 0, variant.tally, convex=variant.convex)
+    cap = community.fair(scoring.MAX_GAIN)
     for (seed, number), measured in sorted(rounds.items()):
-        mean = statistics.mean(panels.weight_of(g, variant.tally) for g in honest_gains(measured, variant))
+        mean = statistics.mean(community.fair(g) for g in honest_gains(measured, variant))
         for target in (1, 400_000, 1_600_000):
             for kind, weights in (("one trains", [int(mean), 0, 0]), ("captured", [cap, cap, cap])):
                 pay = panels.empty_round(weights, honest_weight=mean, honest=8, weight_target=target)

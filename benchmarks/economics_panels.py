@@ -14,7 +14,7 @@ from math import comb
 
 import numpy as np
 
-from benchmarks.economics_scoring import EMISSION, MOST
+from benchmarks.economics_scoring import EMISSION, MOST, convex
 from incentives import rewards, scoring
 from node.protocol.sortition import verifiers_of, verifiers_per_update
 
@@ -29,6 +29,7 @@ class Panel:
         max_verifiers: of the deployment.
         tally: the deployment's constants.
         absent: honest verifiers that do not show up, in every panel.
+        convex: see `economics_scoring.Variant`.
     """
 
     n: int
@@ -36,6 +37,16 @@ class Panel:
     tally: scoring.TallyParams
     max_verifiers: int = 7
     absent: int = 0
+    convex: int = 0
+
+    def settled(self, written: Sequence[int]) -> scoring.Tally:
+        """Verdict and weight of one update's fields."""
+        result = scoring.tally(written, self.tally)
+        return dataclasses.replace(result, weight=convex(result.weight, self.convex))
+
+    def fair(self, gain: int) -> int:
+        """Weight of an update that every verifier scores alike."""
+        return self.settled([scoring.encode_gain(gain)]).weight
 
     @property
     def k(self) -> int:
@@ -62,7 +73,7 @@ def expected(panel: Panel, gain: int, *, is_member: bool) -> tuple[float, float,
     weight = accepted = harmful = 0.0
     for b, chance in enumerate(chances):
         if chance:
-            result = scoring.tally(fields(panel, b, gain, is_member=is_member), panel.tally)
+            result = panel.settled(fields(panel, b, gain, is_member=is_member))
             weight += chance * result.weight
             accepted += chance * (result.verdict is scoring.Verdict.ACCEPTED)
             harmful += chance * (result.verdict is scoring.Verdict.HARMFUL)
@@ -77,7 +88,7 @@ def collusion(panel: Panel, gains: Sequence[int], own: int) -> dict[str, float]:
         gains: honest scores of the round (the real ones).
         own: honest score of a colluder's update: 0 for one that did not train.
     """
-    fair = statistics.mean(weight_of(gain, panel.tally) for gain in gains)
+    fair = statistics.mean(panel.fair(gain) for gain in gains)
     mine, captured, _ = expected(panel, own, is_member=True)
     others = [expected(panel, gain, is_member=False) for gain in gains]
     return {
@@ -102,9 +113,9 @@ def simulate(panel: Panel, gains: Sequence[int], own: int, *, rounds: int, seed:
         results = []
         for i in range(panel.n):
             b = sum(v in liars for v, _ in verifiers_of(ring, panel.n, i, panel.k))
-            results.append(scoring.tally(fields(panel, b, score[i], is_member=i in liars), panel.tally))
+            results.append(panel.settled(fields(panel, b, score[i], is_member=i in liars)))
         mine += sum(_pay(emitted, results[i].weight, [r.weight for r in results]) for i in liars)
-        undisturbed = [weight_of(gain, panel.tally) for gain in drawn]
+        undisturbed = [panel.fair(gain) for gain in drawn]
         fair += sum(_pay(emitted, w, undisturbed) for w in undisturbed)
         captured += sum(results[i].verdict is scoring.Verdict.ACCEPTED for i in liars)
         harmful += sum(results[i].verdict is scoring.Verdict.HARMFUL for i in range(panel.n) if i not in liars)
@@ -113,11 +124,6 @@ def simulate(panel: Panel, gains: Sequence[int], own: int, *, rounds: int, seed:
         "captured": captured / (panel.liars * rounds),
         "honest_harmful": harmful / ((panel.n - panel.liars) * rounds),
     }
-
-
-def weight_of(gain: int, params: scoring.TallyParams) -> int:
-    """Weight of an update that every verifier scores alike."""
-    return scoring.tally([scoring.encode_gain(gain)], params).weight
 
 
 def _pay(emitted: int, weight: int, weights: Sequence[int]) -> int:

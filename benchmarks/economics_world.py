@@ -32,6 +32,7 @@ from learning.models.installed import find_base_model
 from learning.prepared_pairs import PreparedPairs, prepare_pairs
 from learning.sources import installed
 from learning.spec import LearningSpec
+from learning.tasks.code_search import contrastive_rows
 
 Matrix = NDArray[np.float64]
 Say = Callable[[str], None]
@@ -68,18 +69,14 @@ class Settings:
     full: tuple[int, ...] = (1, 3)
 
 
-def row_losses(queries: torch.Tensor, codes: torch.Tensor, temperature: float) -> Matrix:
-    """Each row's share of the symmetric contrastive loss, nats; their mean is `learning.tasks.code_search.contrastive_loss`."""
-    logits = queries.double() @ codes.double().T / temperature
-    diagonal = logits.diagonal()
-    both = (torch.logsumexp(logits, 1) - diagonal + torch.logsumexp(logits, 0) - diagonal) / 2
-    return np.asarray(both.numpy(), np.float64)
-
-
 def sliced(queries: torch.Tensor, codes: torch.Tensor, size: int, temperature: float) -> Matrix:
-    """`row_losses` of consecutive slices of ``size`` rows, (slices, size)."""
+    """Losses by row of consecutive slices of ``size`` rows, nats, (slices, size); each slice has its own rows as negatives."""
     starts = range(0, len(queries) - size + 1, size)
-    return np.stack([row_losses(queries[s : s + size], codes[s : s + size], temperature) for s in starts])
+    found = [
+        contrastive_rows(queries[s : s + size].double(), codes[s : s + size].double(), temperature=temperature)
+        for s in starts
+    ]
+    return np.asarray(torch.stack(found).numpy(), np.float64)
 
 
 def towards(target: Tensors, cosine: float, rng: np.random.Generator) -> Tensors:
@@ -129,7 +126,10 @@ def key_of(settings: Settings, spec: LearningSpec) -> str:
     """Names the files of one way of measuring."""
     wanted = dataclasses.asdict(settings)
     wanted.pop("full")  # says which candidates exist, not what they are
-    text = json.dumps([VERSION, wanted, spec.to_mapping()], sort_keys=True)
+    learning = {
+        name: value for name, value in spec.to_mapping().items() if name != "confidence"
+    }  # replayed, not measured
+    text = json.dumps([VERSION, wanted, learning], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 

@@ -147,7 +147,10 @@ def effective_gain(raw: int, novelty: int, *, exponent: int = 2) -> int:
     """Raw gain (ppm) × novelty^exponent for positive gains, rounded down; harm counts in full."""
     if raw <= 0:
         return raw
-    return raw * novelty**exponent // PPM**exponent
+    share, whole = 1, 1
+    for _ in range(exponent):
+        share, whole = share * novelty, whole * PPM
+    return raw * share // whole
 
 
 def confident_gain(rows: Sequence[int], z_milli: int) -> int:

@@ -93,6 +93,7 @@ def test_a_public_baseline_is_taken_off_every_gain():
     written = scored.effective(measured, wanted, [0, 7], [0, 1], scored.gains(measured, 0.25, 256, 0, False)[0])
     assert written[0] == pytest.approx(60_000, abs=2)
     assert written[1] == 0
+    assert scored.above(-5, 3) == -5
 
 
 def test_novelty_compares_with_what_the_variant_names():
@@ -119,6 +120,30 @@ def test_relative_acceptance_and_winsorising_change_what_the_contract_pays():
         20_000,
         150_000,
     ]
+
+
+def test_convex_weights_pay_the_square_up_to_their_bound():
+    results = scored.settle(Variant(convex=100_000), [10_000, 100_000, 150_000, 500, -90_000])
+    assert [r.weight for r in results] == [1_000, 100_000, 150_000, 0, 0]
+    assert results[4].verdict is scoring.Verdict.HARMFUL
+
+
+def test_of_two_stewards_slices_the_worse_counts():
+    measured = a_round(HONEST)
+    base = measured.losses[0.25, 256].reshape(-1, 2, 128).copy()
+    base[1, 1] += 0.09
+    both = dataclasses.replace(measured, losses={(0.25, 128): base})
+    (least,) = scored.by_group(both, Variant(size=128, stewards=2))
+    assert least[:2] == (pytest.approx(10_000, abs=2), pytest.approx(100_000, abs=2))
+    assert len(scored.by_group(both, Variant(size=128))) == 2
+
+
+def test_containment_finds_a_copy_under_noise_and_changes_nothing_else():
+    cosines = np.array([[1_000_000, 300_000, -300_000], [300_000, 1_000_000, 0], [-300_000, 0, 1_000_000]])
+    norms = np.array([4.0, 1.0, 1.0])
+    found = scored.contained(cosines, norms, norms)
+    assert found[0].tolist() == [1_000_000, 1_000_000, -300_000]
+    assert found[1].tolist() == [300_000, 1_000_000, 0]
 
 
 def test_relative_acceptance_does_not_accept_what_the_least_gain_refuses():
@@ -179,6 +204,8 @@ def test_numbers_of_liars_are_a_distribution_of_the_right_mean(n, liars, k):
 def test_a_captured_panel_pays_the_cap_for_nothing():
     everybody = panels.Panel(8, 8, PROTOCOL)
     assert panels.expected(everybody, 0, is_member=True) == (PROTOCOL.gain_cap, 1.0, 0.0)
+    squared = panels.Panel(8, 8, PROTOCOL, convex=400_000)
+    assert panels.expected(squared, 0, is_member=True)[0] == 100_000
     assert panels.expected(panels.Panel(8, 0, PROTOCOL), 50_000, is_member=False) == (50_000.0, 1.0, 0.0)
     weight, accepted, harmful = panels.expected(panels.Panel(9, 8, PROTOCOL), 50_000, is_member=False)
     assert (weight, accepted) == (0, 0)
