@@ -91,9 +91,12 @@ def row_gains(before: NDArray[np.float64], after: NDArray[np.float64]) -> list[i
 
 
 def tested(rows: Sequence[int], z_milli: int, *, is_hard: bool) -> int:
-    """Gain after the paired test."""
-    soft = scoring.confident_gain(rows, z_milli)
-    return scoring.confident_gain(rows, 0) if is_hard and soft else soft
+    """Gain less z standard errors; or, as a test that passes or fails, the mean where it is more than z of them above 0, else 0."""
+    sure = scoring.confident_gain(rows, z_milli)
+    if not is_hard:
+        return sure
+    mean = scoring.confident_gain(rows, 0)
+    return 0 if mean > 0 >= sure else mean
 
 
 @cache

@@ -154,15 +154,15 @@ def effective_gain(raw: int, novelty: int, *, exponent: int = 2) -> int:
 
 
 def confident_gain(rows: Sequence[int], z_milli: int) -> int:
-    """Mean gain of a slice's rows, moved towards 0 by z standard errors and never past it (soft threshold), in integer ppm.
+    """Mean gain of a slice's rows less z standard errors (a lower confidence bound), in integer ppm.
 
-    With S = Σ d_i and Q = n·Σ d_i² − S² the sum's standard error is √(Q/(n−1)); the result is
-    sign(S) · ⌊max(0, |S| − ⌊z·√(Q/(n−1))⌋) / n⌋. What chance explains is worth nothing and harms nothing. It is continuous in the
-    rows, unlike a test that passes or fails, so verifiers whose losses differ a little still agree within tau.
+    With S = Σ d_i and Q = n·Σ d_i² − S² the sum's standard error is √(Q/(n−1)); the result is ⌊(S − ⌊z·√(Q/(n−1))⌋) / n⌋. It is
+    continuous in the rows, unlike a test that passes or fails, so verifiers whose losses differ a little still agree within tau; and it is
+    not cut off at 0, or a verifier could write 0 for whatever looks weak without computing anything.
 
     Args:
         rows: gain of each row, ppm of a nat.
-        z_milli: thousandths of a standard error; 0 gives the mean, rounded towards 0.
+        z_milli: thousandths of a standard error; 0 gives the mean, rounded down.
 
     Raises:
         ValueError: fewer than two rows, or a negative z.
@@ -172,6 +172,4 @@ def confident_gain(rows: Sequence[int], z_milli: int) -> int:
         raise ValueError(f"confident_gain needs at least two rows and z_milli ≥ 0, got {n} rows and {z_milli}")
     total = sum(rows)
     spread = n * sum(row * row for row in rows) - total * total
-    margin = isqrt(z_milli * z_milli * spread // (1_000_000 * (n - 1)))
-    magnitude = max(0, abs(total) - margin) // n
-    return magnitude if total > 0 else -magnitude
+    return (total - isqrt(z_milli * z_milli * spread // (1_000_000 * (n - 1)))) // n
