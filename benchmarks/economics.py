@@ -27,12 +27,14 @@ from rich.progress import Progress
 from benchmarks import economics_panels as panels
 from benchmarks import economics_report as report
 from benchmarks import economics_scoring as scored
+from benchmarks import economics_variants as variants
 from benchmarks.economics_measured import Measured, read
 from benchmarks.economics_scoring import STRATEGIES, Variant
+from benchmarks.economics_variants import PROTOCOL, RECOMMENDED
 from benchmarks.robustness_report import machine
 from incentives import scoring
 
-ROUNDS = {0: 1}
+ROUNDS = {0: 2}
 FINE = {(0, 1)}  # (seed, round) with a slice of 512 rows; 256 elsewhere
 STEPS: set[tuple[int, int]] = set()
 PUBLIC: set[tuple[int, int]] = set()
@@ -99,37 +101,13 @@ def plan() -> Iterator[tuple[str, tuple[int, int], dict[str, Any]]]:
                 yield "public", place, {"rows": 256, "is_public": True, "only": (*STEP_NAMES, *PUBLIC_NAMES)}
 
 
-# --- variants --------------------------------------------------------------------------------------------------------
-
-PROTOCOL = Variant()
+# --- replay ----------------------------------------------------------------------------------------------------------
 
 
-def families() -> dict[str, list[Variant]]:
-    """Scoring variants by what they change; those of one family are one line of the picture."""
-    plain = [PROTOCOL.but(f"deltaMin {d}", delta_min=d) for d in (200, 1_000, 2_500, 5_000, 10_000, 20_000)]
-    soft = [PROTOCOL.but(f"z {z / 1000}", z_milli=z, delta_min=200) for z in (500, 1_000, 1_500, 2_000, 3_000)]
-    hard = [PROTOCOL.but(f"hard z {z / 1000}", z_milli=z, is_hard=True) for z in (1_000, 2_000, 3_000)]
-    relative = [PROTOCOL.but(f"relative {r}", relative=r) for r in (0.1, 0.3, 0.5)]
-    return {"deltaMin": plain, "z off the gain": soft, "z pass or fail": hard, "share of the median": relative}
-
-
-SIZED = (
-    PROTOCOL,
-    PROTOCOL.but("z 1.0", z_milli=1_000, delta_min=200),
-    PROTOCOL.but("z 2.0", z_milli=2_000, delta_min=200),
-)
-RECOMMENDED = PROTOCOL
-
-
-def combined() -> list[Variant]:
-    """Variants of several changes."""
-    return []
-
-
-def run(rounds: Rounds, variants: Sequence[Variant], phases: Mapping[str, range] = PHASES) -> list[dict[str, Any]]:
+def run(rounds: Rounds, tried: Sequence[Variant], phases: Mapping[str, range] = PHASES) -> list[dict[str, Any]]:
     """Rows of all strategies under all variants, by seed and group of rounds."""
     rows = []
-    for variant in variants:
+    for variant in tried:
         for name in STRATEGIES:
             played = {place: scored.play(measured, variant, name) for place, measured in rounds.items()}
             for phase, numbers in phases.items():
@@ -233,54 +211,69 @@ def empty_rows(rounds: Rounds, variant: Variant) -> list[dict[str, Any]]:
 # --- command ---------------------------------------------------------------------------------------------------------
 
 
+def replayed(found: Study) -> list[dict[str, Any]]:
+    """Rows of every variant on the rounds that were measured for it."""
+    chosen = [PROTOCOL, *(v for family in variants.families().values() for v in family), *variants.others()]
+    rows = run(found.rounds, list({variant.name: variant for variant in chosen}.values()))
+    subsets = {
+        "reference": {p: m for p, m in found.rounds.items() if "public-reference" in m.names},
+        "fine": found.fine,
+        "steps": found.steps,
+        "steps plain": {place: found.rounds[place] for place in found.steps},
+        "public": found.public,
+        "public plain": {place: found.rounds[place] for place in found.public},
+    }
+    for kind, compared in variants.compared().items():
+        rows += run(subsets[kind], compared)
+    return rows
+
+
 def frontier(summary: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[tuple[float, float, str]]]]:
-    """Curves of the picture."""
+    """Curves of the picture: rounds 1–3 and 4–6, the worst strategy but public training, and public training."""
     found: dict[str, dict[str, list[tuple[float, float, str]]]] = {}
     by_name = {(e["setting"], e["rounds"]): e for e in summary}
-    for phase in ("1–3", "4–6"):
-        lines = {}
-        for family, variants in families().items():
-            entries = [(v.name, by_name[v.name, phase]) for v in variants if (v.name, phase) in by_name]
-            lines[family] = [(e["honest_accepted"], e["worst"], name.split()[-1]) for name, e in entries]
-        if any(lines.values()):
-            found[f"rounds {phase}"] = lines
+    for key, text in (("worst_but_public", "all but training on the public benchmark"), ("public", "training on it")):
+        for phase in ("1–3", "4–6"):
+            lines = {}
+            for family, members in variants.families().items():
+                entries = [by_name[v.name, phase] for v in members if (v.name, phase) in by_name]
+                points = [
+                    (e["honest_accepted"], e[key], e["setting"].split()[-1]) for e in entries if e[key] is not None
+                ]
+                if points:
+                    lines[family] = points
+            if lines:
+                found[f"rounds {phase}: {text}"] = lines
     return found
 
 
 def study(found: Study, options: argparse.Namespace, console: Console, began: float) -> int:
     """Replays everything, prints, draws and writes it."""
-    rounds, fine, steps = found.rounds, found.fine, found.steps
-    variants = [PROTOCOL, *(v for family in families().values() for v in family), *combined()]
-    variants = list({variant.name: variant for variant in variants}.values())
-    rows = run(rounds, variants)
-    coarse = {place: rounds[place] for place in fine}
-    rows += run(coarse, [v.but(f"{v.name}, {v.size} rows", size=s) for s in (128, 256) for v in SIZED])
-    rows += run(fine, [v.but(f"{v.name}, {v.size} rows", size=512) for v in SIZED])
-    at_quarter = {place: rounds[place] for place in steps}
-    rows += run(at_quarter, [v.but(f"{v.name}, eta 0.25") for v in SIZED])
-    rows += run(steps, [v.but(f"{v.name}, eta {eta}", eta=eta) for eta in ETAS for v in SIZED])
+    rows = replayed(found)
     summary = report.summarise(rows)
-    winner = RECOMMENDED
-    others = panel_rows(rounds, PROTOCOL, simulated=300) + panel_rows(rounds, winner, simulated=0)
-    others += lazy_rows(rounds, PROTOCOL, (5_000, 1_000, 200)) + lazy_rows(rounds, winner, (5_000, 1_000, 200))
-    others += empty_rows(rounds, PROTOCOL)
+    arithmetic = [
+        row for variant in (PROTOCOL, RECOMMENDED) for row in panel_rows(found.rounds, variant, simulated=200)
+    ]
+    arithmetic += [row for v in (PROTOCOL, RECOMMENDED) for row in lazy_rows(found.rounds, v, (5_000, 1_000, 200, 20))]
+    arithmetic += [row for variant in (PROTOCOL, RECOMMENDED) for row in empty_rows(found.rounds, variant)]
     head = {
         "machine": machine(),
         "versions": {name: version(name) for name in ("numpy", "torch", "transformers")},
         "protocol": dataclasses.asdict(PROTOCOL) | {"references": []},
-        "recommended": dataclasses.asdict(winner) | {"references": sorted(winner.references)},
-        "rounds": [list(place) for place in sorted(rounds)],
-        "rounds_512": [list(place) for place in sorted(fine)],
-        "rounds_eta": [list(place) for place in sorted(steps)],
-        "lookahead": {f"{s}.{r}": measured.lookahead for (s, r), measured in sorted(rounds.items())},
+        "recommended": dataclasses.asdict(RECOMMENDED) | {"references": sorted(RECOMMENDED.references)},
+        "rounds": [list(place) for place in sorted(found.rounds)],
+        "rounds_512": [list(place) for place in sorted(found.fine)],
+        "rounds_eta": [list(place) for place in sorted(found.steps)],
+        "rounds_public": [list(place) for place in sorted(found.public)],
+        "lookahead": {f"{s}.{r}": measured.lookahead for (s, r), measured in sorted(found.rounds.items())},
         "cpu_seconds": round(time.process_time() - began),
     }
-    report.write(options.json, head, {"summary": summary, "rows": rows, "panels": others})
+    report.write(options.json, head, {"summary": summary, "rows": rows, "panels": arithmetic})
     console.print(report.table(summary, "Scoring variants: mean over seeds"))
-    console.print(report.pay_table(summary, [PROTOCOL.name, winner.name], "Pay relative to an honest node"))
-    title = f"Honest acceptance against the best dishonest pay: code search, {len({s for s, _ in rounds})} seeds"
+    console.print(report.pay_table(summary, [PROTOCOL.name, RECOMMENDED.name], "Pay relative to an honest node"))
+    title = f"What the constants trade: code search, {len({s for s, _ in found.rounds})} seeds, eight honest clients"
     report.draw(frontier(summary), options.image or options.json.with_suffix(".png"), title)
-    console.print(f"{options.json}: {len(rows)} rows")
+    console.print(f"{options.json}: {len(rows)} rows, {head['cpu_seconds']} CPU-s")
     return 0
 
 

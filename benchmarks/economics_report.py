@@ -26,6 +26,7 @@ LEAK = (
     "leaked slice",
     "half the slice leaked",
 )
+PUBLIC = ("public benchmark", "public benchmark, buried")
 PAY_GOAL, ACCEPTANCE_GOAL = 0.25, 0.8
 
 
@@ -46,6 +47,8 @@ def summarise(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             pays.setdefault(row["strategy"], []).append(row["pay"])
         means = {strategy: statistics.mean(values) for strategy, values in pays.items()}
         bad = {strategy: value for strategy, value in means.items() if is_dishonest(strategy)}
+        public = [value for strategy, value in bad.items() if strategy in PUBLIC]
+        left = [value for strategy, value in bad.items() if strategy not in PUBLIC]
         worst = max(bad, key=lambda s: bad[s]) if bad else ""
         accepted = statistics.mean(row["honest_accepted"] for row in found if row["strategy"] == HONEST[0])
         slashed = max((row["harmful"] for row in found if row["strategy"] in HONEST), default=0.0)
@@ -57,6 +60,8 @@ def summarise(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "honest_accepted": round(accepted, 3),
                 "worst": round(bad[worst], 3) if bad else None,
                 "worst_strategy": worst,
+                "worst_but_public": round(max(left), 3) if left else None,
+                "public": round(max(public), 3) if public else None,
                 "honest_slashed": round(slashed, 3),
                 "reached": bool(bad) and bad[worst] <= PAY_GOAL and accepted >= ACCEPTANCE_GOAL and slashed == 0,
                 "pay": {strategy: round(value, 3) for strategy, value in means.items()},
@@ -95,11 +100,11 @@ def draw(curves: Mapping[str, Mapping[str, Sequence[tuple[float, float, str]]]],
     """Frontiers: one panel a group of rounds, one line a family of variants; a point is (acceptance, worst pay, label)."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, and only wanted here
 
-    figure = Figure(figsize=(6.2 * len(curves), 5.6), layout="constrained")
-    panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
-    top = max([1.0, *(y for panel in curves.values() for line in panel.values() for _, y, _ in line)])
-    for axes, (name, lines) in zip(panels, curves.items(), strict=True):
-        axes.axhspan(0, PAY_GOAL, xmin=0.0, color="#dff0d8", zorder=0)
+    columns = min(2, len(curves))
+    figure = Figure(figsize=(6.4 * columns, 4.8 * -(-len(curves) // columns)), layout="constrained")
+    panels = figure.subplots(-(-len(curves) // columns), columns, squeeze=False).ravel()
+    for axes, (name, lines) in zip(panels, curves.items(), strict=False):
+        axes.axhspan(0, PAY_GOAL, color="#dff0d8", zorder=0)
         axes.axvline(100 * ACCEPTANCE_GOAL, color="#4a8f3c", linewidth=1, linestyle=":")
         for number, (family, points) in enumerate(lines.items()):
             axes.plot(
@@ -116,9 +121,9 @@ def draw(curves: Mapping[str, Mapping[str, Sequence[tuple[float, float, str]]]],
         axes.set_title(name, fontsize=11)
         axes.set_xlabel("honest clean updates accepted, %")
         axes.set_xlim(0, 102)
-        axes.set_ylim(0, top * 1.08)
+        axes.set_ylim(-0.02, 1.08 * max([0.3, *(y for line in lines.values() for _, y, _ in line)]))
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("pay of the best dishonest strategy / honest pay")
+        axes.set_ylabel("best pay / honest pay")
     panels[0].legend(fontsize=8, loc="upper left")
     figure.suptitle(title, fontsize=11)
     path.parent.mkdir(parents=True, exist_ok=True)
