@@ -173,7 +173,7 @@ def test_a_leak_is_scored_on_the_leaked_rows_only():
     losses[3] -= 0.1
     measured = a_round({}, names=names, losses={(0.25, 128): losses}, cosines=np.eye(4, dtype=int) * 10**6)
     measured = dataclasses.replace(
-        measured, to_last=np.zeros(4, np.int64), losses={**measured.losses, (0.25, 256): losses[:, :1].repeat(2, 2)}
+        measured, to_last=np.zeros(4, np.int64), losses={**measured.losses, (0.25, 256): losses.repeat(2, 2)}
     )
     assert scored.play(measured, Variant(size=128), "leaked slice").passed == 1
     assert scored.play(measured, Variant(size=256), "half the slice leaked").passed == 0
@@ -249,6 +249,7 @@ def test_a_lone_farmer_gains_nothing_from_an_empty_round_while_the_target_is_out
     fair = panels.empty_round([40_000], honest_weight=40_000, honest=8, weight_target=400_000)
     assert fair == pytest.approx(1)
     assert panels.empty_round([40_000], honest_weight=40_000, honest=8, weight_target=1) == pytest.approx(8)
+    assert panels.empty_round([40_000] * 2, honest_weight=40_000, honest=8, weight_target=400_000) == pytest.approx(1)
     assert panels.empty_round([0, 0, 0], honest_weight=40_000, honest=8, weight_target=400_000) == 0
 
 
