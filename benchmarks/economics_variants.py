@@ -8,7 +8,8 @@ from benchmarks.economics_scoring import Variant
 
 PROTOCOL = Variant()
 MOST_GAIN = 524_287  # what a field of the score word can hold
-SQUARED = {"gain_cap": MOST_GAIN, "convex": MOST_GAIN}
+SQUARED = {"gain_cap": 200_000, "convex": 200_000}
+UNCAPPED = {"gain_cap": MOST_GAIN, "convex": MOST_GAIN}
 RECOMMENDED = PROTOCOL.but("recommended", z_milli=1_000, harm_min=150_000, **SQUARED)
 PREVIOUS, PUBLIC = frozenset({"previous"}), frozenset({"public"})
 
@@ -36,6 +37,7 @@ def others() -> list[Variant]:
     return [
         PROTOCOL.but("gainCap 100000", gain_cap=100_000),
         PROTOCOL.but(f"gainCap {MOST_GAIN}", gain_cap=MOST_GAIN),
+        PROTOCOL.but("squared, gainCap 524287", **UNCAPPED),
         PROTOCOL.but("novelty¹", exponent=1),
         PROTOCOL.but("novelty³", exponent=3),
         PROTOCOL.but("novelty⁴", exponent=4),
