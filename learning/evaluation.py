@@ -43,6 +43,7 @@ def score_updates(
     *,
     eta: float,
     grid: Sequence[float],
+    public_update: Update | None = None,
 ) -> list[int]:
     """Raw gain of each update in ppm of a nat (see the module's head); positive is better.
 
@@ -54,6 +55,8 @@ def score_updates(
         slice: benchmark pairs.
         eta: step at which an update is tried.
         grid: look-ahead multiples of the last aggregate; the first with the least loss wins.
+        public_update: what training on the public benchmark gives; the base is then moved along it by the same grid, so that nobody is
+            paid for what everybody could train (docs/economics.md). None: not done.
 
     Raises:
         ModelError: an update or aggregate of other names or shapes.
@@ -61,14 +64,17 @@ def score_updates(
     """
     prepared = prepare_pairs(model, slice, model.spec.scoring_precision)
     base, base_loss = checkpoint, _slice_loss(model, checkpoint, prepared)
-    for step in grid if last_aggregate is not None else ():
-        if step == 0:
+    for direction in (last_aggregate, public_update):
+        if direction is None:
             continue
-        assert last_aggregate is not None
-        candidate = stepped(checkpoint, last_aggregate, step)
-        loss = _slice_loss(model, candidate, prepared)
-        if loss < base_loss:
-            base, base_loss = candidate, loss
+        start = base
+        for step in grid:
+            if step == 0:
+                continue
+            candidate = stepped(start, direction, step)
+            loss = _slice_loss(model, candidate, prepared)
+            if loss < base_loss:
+                base, base_loss = candidate, loss
     moved = (stepped(base, update, eta) for update in updates)
     if model.spec.confidence == 0:
         return [_gain(base_loss, _slice_loss(model, tried, prepared)) for tried in moved]

@@ -48,6 +48,26 @@ def test_lookahead_moves_the_base_only_where_it_helps(
     assert score_updates(encoder, checkpoint, good, [good], slice_, eta=0.25, grid=(0.0,)) == plain
 
 
+def test_nobody_gains_by_what_everybody_could_train(
+    encoder: Encoder, checkpoint: Tensors, spec: LearningSpec, library_pairs: list[Pair]
+) -> None:
+    public, own = (update_of(encoder, checkpoint, spec, library_pairs[rows]) for rows in (slice(64), slice(80, 112)))
+    bad = {n: -a for n, a in public.items()}
+    slice_ = prepare_pairs(encoder, library_pairs[:48], "float32")
+
+    def scored(public_update: Tensors | None, last: Tensors | None = None) -> list[int]:
+        tried = [public, own]
+        return score_updates(encoder, checkpoint, last, tried, slice_, eta=0.25, grid=GRID, public_update=public_update)
+
+    assert scored(public) == scored(None, public) != scored(None)
+    assert scored(public)[0] < scored(None)[0]
+    assert scored(bad) == scored(None)
+    losses = [evaluate(encoder, stepped(checkpoint, own, step), slice_)["loss"] for step in GRID]
+    led_to = stepped(checkpoint, own, GRID[losses.index(min(losses))])
+    along = score_updates(encoder, led_to, None, [public, own], slice_, eta=0.25, grid=GRID, public_update=public)
+    assert scored(public, own) == along
+
+
 def test_confidence_takes_the_rows_standard_errors_off_the_gain(
     encoder: Encoder,
     checkpoint: Tensors,
