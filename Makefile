@@ -107,7 +107,7 @@ bench-compression: setup ## bytes of compressed updates against the task metric;
 	$(PY) -m benchmarks.compression
 
 .PHONY: bench-economics
-bench-economics: setup ## what honest and dishonest strategies earn; an hour at first, seconds from its cache; writes build/bench/economics.json
+bench-economics: setup ## what honest and dishonest strategies earn; writes build/bench/economics.json
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.economics
 
 .PHONY: clean

@@ -1,7 +1,8 @@
 """What strategies earn: honest and dishonest ones replayed against the real scoring on the real code model.
 
-    python -m benchmarks.economics                       # measures what is not in build/cache/economics yet (an hour), then replays
-    python -m benchmarks.economics --seeds 0 --rounds 2  # less
+    python -m benchmarks.economics                           # one seed, three rounds: a quarter of an hour, replayed from
+                                                             # build/cache/economics in a minute afterwards
+    python -m benchmarks.economics --seeds 0 1 2 --rounds 6  # an hour and a half
 
 Eight honest clients per seed train MiniLM with LoRA on code search (the demo's federation); each strategy is one more trainer
 (economics_world.py). The rounds are replayed under many scoring variants (economics_scoring.py); lying and lazy verifiers and empty
@@ -34,10 +35,9 @@ from benchmarks.economics_variants import PROTOCOL, RECOMMENDED
 from benchmarks.robustness_report import machine
 from incentives import scoring
 
-ROUNDS = {0: 2}
 FINE = {(0, 1)}  # (seed, round) with a slice of 512 rows; 256 elsewhere
-STEPS: set[tuple[int, int]] = set()
-PUBLIC: set[tuple[int, int]] = set()
+STEPS = {(0, 3), (0, 5)}  # in which `--steps` also tries other steps than the guideline's
+PUBLIC = (3,)  # rounds in which verifiers also look ahead along an update trained on the public benchmark
 ETAS = (0.125, 0.5)
 STEP_NAMES = (
     *(f"honest-{i}" for i in range(8)),
@@ -50,7 +50,7 @@ STEP_NAMES = (
     "leak-256",
 )
 PUBLIC_NAMES = ("replay", "own-last", "other-last", "public-buried", "replay-buried")
-PHASES: Mapping[str, range] = {"1–3": range(1, 4), "4–6": range(4, 7), "1–6": range(1, 7)}
+PHASES: Mapping[str, range] = {"1": range(1, 2), "2–3": range(2, 4), "1–3": range(1, 4), "4–6": range(4, 7)}
 Rounds = Mapping[tuple[int, int], Measured]
 
 
@@ -64,14 +64,14 @@ class Study:
     public: Rounds
 
 
-def measure(seeds: Sequence[int], rounds: int, folder: Path, console: Console) -> Study:
+def measure(seeds: Sequence[int], rounds: int, folder: Path, console: Console, *, has_steps: bool) -> Study:
     """Everything planned, from disk or measured; a seed's federation is only built where something is missing."""
     from benchmarks import economics_world as world  # noqa: PLC0415 - torch is slow to import
 
     settings = world.Settings()
     key = world.key_of(settings, world.guideline())
     kinds: dict[str, dict[tuple[int, int], Measured]] = {"rounds": {}, "steps": {}, "public": {}}
-    jobs = [(kind, place, arguments) for kind, place, arguments in plan() if place[0] in seeds and place[1] <= rounds]
+    jobs = list(plan(seeds, rounds, has_steps=has_steps))
     built: dict[int, world.World] = {}
     with Progress(console=console) as progress:
         line = progress.add_task("measuring", total=len(jobs))
@@ -89,15 +89,17 @@ def measure(seeds: Sequence[int], rounds: int, folder: Path, console: Console) -
     return Study(kinds["rounds"], fine, kinds["steps"], kinds["public"])
 
 
-def plan() -> Iterator[tuple[str, tuple[int, int], dict[str, Any]]]:
+def plan(
+    seeds: Sequence[int], rounds: int, *, has_steps: bool
+) -> Iterator[tuple[str, tuple[int, int], dict[str, Any]]]:
     """(kind, (seed, round), arguments of `World.measure`), earlier rounds of a seed first."""
-    for seed, count in ROUNDS.items():
-        for number in range(1, count + 1):
+    for seed in seeds:
+        for number in range(1, rounds + 1):
             place = (seed, number)
             yield "rounds", place, {"rows": 512 if place in FINE else 256}
-            if place in STEPS:
+            if has_steps and place in STEPS:
                 yield "steps", place, {"rows": 256, "etas": ETAS, "only": STEP_NAMES}
-            if place in PUBLIC:
+            if number in PUBLIC:
                 yield "public", place, {"rows": 256, "is_public": True, "only": (*STEP_NAMES, *PUBLIC_NAMES)}
 
 
@@ -108,6 +110,7 @@ def run(rounds: Rounds, tried: Sequence[Variant], phases: Mapping[str, range] = 
     """Rows of all strategies under all variants, by seed and group of rounds."""
     rows = []
     for variant in tried:
+        alone = {place: scored.play(measured, variant, report.HONEST[0]) for place, measured in rounds.items()}
         for name in STRATEGIES:
             played = {place: scored.play(measured, variant, name) for place, measured in rounds.items()}
             for phase, numbers in phases.items():
@@ -116,8 +119,16 @@ def run(rounds: Rounds, tried: Sequence[Variant], phases: Mapping[str, range] = 
                     if not found:
                         continue
                     mean = scored.mean_outcome(found)
+                    one = [
+                        o
+                        for place, o in alone.items()
+                        if o and played[place] and place[0] == seed and place[1] in numbers
+                    ]
+                    to_one = sum(o.pay for o in found) / max(1, sum(o.pay for o in one))
+                    split = {"to_one": round(min(scored.MOST, to_one), 4)} if name in report.SPLIT else {}
                     rows.append(
-                        {
+                        split
+                        | {
                             "strategy": name,
                             "setting": variant.name,
                             "rounds": phase,
@@ -146,7 +157,7 @@ def honest_gains(measured: Measured, variant: Variant) -> list[int]:
 def panel_rows(rounds: Rounds, variant: Variant, *, simulated: int) -> list[dict[str, Any]]:
     """Colluding panels of 10, 20 and 30 % in rings of 10, 32 and 64, on the honest scores of every measured round."""
     rows = []
-    for phase in ("1–3", "4–6"):
+    for phase in ("1–3", "2–3"):
         gains = [
             g
             for (_, number), measured in rounds.items()
@@ -229,11 +240,11 @@ def replayed(found: Study) -> list[dict[str, Any]]:
 
 
 def frontier(summary: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[tuple[float, float, str]]]]:
-    """Curves of the picture: rounds 1–3 and 4–6, the worst strategy but public training, and public training."""
+    """Curves of the picture: rounds 1–3 and 2–3, the worst strategy but public training, and public training."""
     found: dict[str, dict[str, list[tuple[float, float, str]]]] = {}
     by_name = {(e["setting"], e["rounds"]): e for e in summary}
     for key, text in (("worst_but_public", "all but training on the public benchmark"), ("public", "training on it")):
-        for phase in ("1–3", "4–6"):
+        for phase in ("1–3", "2–3"):
             lines = {}
             for family, members in variants.families().items():
                 entries = [by_name[v.name, phase] for v in members if (v.name, phase) in by_name]
@@ -280,14 +291,16 @@ def study(found: Study, options: argparse.Namespace, console: Console, began: fl
 def main() -> int:
     """Command line; exit code 0 once the JSON is written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", action="store_true", help="also other steps than the guideline's eta")
     parser.add_argument("--cache", type=Path, default=Path("build/cache/economics"))
     parser.add_argument("--json", type=Path, default=Path("build/bench/economics.json"))
     parser.add_argument("--image", type=Path, help="default: as --json, .png")
     options = parser.parse_args()
     console, began = Console(width=160), time.process_time()
-    return study(measure(options.seeds, options.rounds, options.cache, console), options, console, began)
+    found = measure(options.seeds, options.rounds, options.cache, console, has_steps=options.steps)
+    return study(found, options, console, began)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,10 @@ def summarise(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for row in found:
             pays.setdefault(row["strategy"], []).append(row["pay"])
         means = {strategy: statistics.mean(values) for strategy, values in pays.items()}
+        split: dict[str, list[float]] = {}
+        for row in found:
+            if "to_one" in row:
+                split.setdefault(row["strategy"], []).append(row["to_one"])
         bad = {strategy: value for strategy, value in means.items() if is_dishonest(strategy)}
         public = [value for strategy, value in bad.items() if strategy in PUBLIC]
         left = [value for strategy, value in bad.items() if strategy not in PUBLIC]
@@ -65,6 +69,7 @@ def summarise(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "honest_slashed": round(slashed, 3),
                 "reached": bool(bad) and bad[worst] <= PAY_GOAL and accepted >= ACCEPTANCE_GOAL and slashed == 0,
                 "pay": {strategy: round(value, 3) for strategy, value in means.items()},
+                "split": {strategy: round(statistics.mean(values), 3) for strategy, values in split.items()},
             }
         )
     return summary

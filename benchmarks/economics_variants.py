@@ -10,7 +10,7 @@ PROTOCOL = Variant()
 MOST_GAIN = 524_287  # what a field of the score word can hold
 SQUARED = {"gain_cap": 200_000, "convex": 200_000}
 UNCAPPED = {"gain_cap": MOST_GAIN, "convex": MOST_GAIN}
-RECOMMENDED = PROTOCOL.but("recommended", z_milli=1_000, harm_min=150_000, **SQUARED)
+RECOMMENDED = PROTOCOL.but("recommended", z_milli=1_000, harm_min=150_000)
 PREVIOUS, PUBLIC = frozenset({"previous"}), frozenset({"public"})
 
 
@@ -49,6 +49,7 @@ def others() -> list[Variant]:
         PROTOCOL.but("128 rows", size=128),
         PROTOCOL.but("128 rows, z 1.0", size=128, z_milli=1_000),
         PROTOCOL.but("harmMin 150000", harm_min=150_000),
+        PROTOCOL.but("squared, z 1.0, harmMin 150000", z_milli=1_000, harm_min=150_000, **SQUARED),
         PROTOCOL.but("winsorised, squared, z 1.0", z_milli=1_000, winsor=2.0, harm_min=150_000, **SQUARED),
         PROTOCOL.but("all", z_milli=3_000, winsor=2.0, relative=0.3, public_baseline=True, references=PREVIOUS),
         RECOMMENDED,
@@ -62,7 +63,7 @@ def compared() -> Mapping[str, list[Variant]]:
     ``public``: look-ahead along public training. ``steps`` and ``public`` have measurements of their own; a name that ends in ``0.25``
     or ``plain`` is played on the ordinary measurement of those rounds.
     """
-    few = [PROTOCOL, PROTOCOL.but("z 1.0", z_milli=1_000), RECOMMENDED]
+    few = [PROTOCOL, RECOMMENDED]
     return {
         "reference": [
             *(v.but(f"{v.name}, rounds with a reference") for v in few),
