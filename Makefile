@@ -133,6 +133,10 @@ bench-robustness-code: setup ## the same on code search with a transformer; half
 bench-compression: setup ## bytes of compressed updates against the task metric; writes build/bench/compression.json
 	$(PY) -m benchmarks.compression
 
+.PHONY: bench-economics
+bench-economics: setup ## what honest and dishonest strategies earn; writes build/bench/economics.json
+	OMP_NUM_THREADS=1 $(PY) -m benchmarks.economics
+
 .PHONY: clean
 clean: ## remove what builds made (not the installed environments)
 	rm -rf build contracts/out contracts/cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from math import isqrt
 
 FIELDS = 7
 FIELD_BITS = 20
@@ -178,8 +179,33 @@ def novelty_ppm(cosines: Sequence[Sequence[int]], to_last: Sequence[int], order:
     return [max(0, min(PPM, (PPM - value) * PPM // scale)) for value in rho]
 
 
-def effective_gain(raw: int, novelty: int) -> int:
-    """Raw gain (ppm) × novelty² for positive gains, rounded down; harm counts in full."""
+def effective_gain(raw: int, novelty: int, *, exponent: int = 2) -> int:
+    """Raw gain (ppm) × novelty^exponent for positive gains, rounded down; harm counts in full."""
     if raw <= 0:
         return raw
-    return raw * novelty * novelty // (PPM * PPM)
+    share, whole = 1, 1
+    for _ in range(exponent):
+        share, whole = share * novelty, whole * PPM
+    return raw * share // whole
+
+
+def confident_gain(rows: Sequence[int], z_milli: int) -> int:
+    """Mean gain of a slice's rows less z standard errors (a lower confidence bound), in integer ppm.
+
+    With S = Σ d_i and Q = n·Σ d_i² − S² the sum's standard error is √(Q/(n−1)); the result is ⌊(S − ⌊z·√(Q/(n−1))⌋) / n⌋. It is
+    continuous in the rows, unlike a test that passes or fails, so verifiers whose losses differ a little still agree within tau; and it is
+    not cut off at 0, or a verifier could write 0 for whatever looks weak without computing anything.
+
+    Args:
+        rows: gain of each row, ppm of a nat.
+        z_milli: thousandths of a standard error; 0 gives the mean, rounded down.
+
+    Raises:
+        ValueError: fewer than two rows, or a negative z.
+    """
+    n = len(rows)
+    if n < 2 or z_milli < 0:
+        raise ValueError(f"confident_gain needs at least two rows and z_milli ≥ 0, got {n} rows and {z_milli}")
+    total = sum(rows)
+    spread = n * sum(row * row for row in rows) - total * total
+    return (total - isqrt(z_milli * z_milli * spread // (1_000_000 * (n - 1)))) // n

@@ -1,7 +1,8 @@
 """Measures checkpoints and scores updates on a benchmark slice. Pure functions of model, data and settings.
 
 docs/protocol.md, "Effective gain": base = parent + t·(last aggregate), t the look-ahead that fits the slice best; raw gain =
-round(10⁶·(L(base) − L(base + η·update))) with L the contrastive loss of the whole slice in nats.
+round(10⁶·(L(base) − L(base + η·update))) with L the contrastive loss of the whole slice in nats. Where the guideline asks for confidence,
+the gain is that of the rows less so many standard errors (`incentives.scoring.confident_gain`).
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from incentives.scoring import confident_gain
 from learning.errors import ModelError
 from learning.models.base import Checkpoint, trainable
 from learning.models.encoder import Encoder
 from learning.prepared_pairs import PreparedPairs, prepare_pairs
-from learning.tasks.code_search import Pair, contrastive_loss, mean_reciprocal_rank, to_ppm
+from learning.tasks.code_search import PPM, Pair, contrastive_loss, contrastive_rows, mean_reciprocal_rank, to_ppm
 
 Update = Mapping[str, NDArray[np.float32]]
 WORST_GAIN = -1_000_000_000  # ppm; of an update that makes the loss overflow
@@ -41,6 +43,7 @@ def score_updates(
     *,
     eta: float,
     grid: Sequence[float],
+    public_update: Update | None = None,
 ) -> list[int]:
     """Raw gain of each update in ppm of a nat (see the module's head); positive is better.
 
@@ -52,6 +55,8 @@ def score_updates(
         slice: benchmark pairs.
         eta: step at which an update is tried.
         grid: look-ahead multiples of the last aggregate; the first with the least loss wins.
+        public_update: what training on the public benchmark gives; the base is then moved along it by the same grid, so that nobody is
+            paid for what everybody could train (docs/economics.md). None: not done.
 
     Raises:
         ModelError: an update or aggregate of other names or shapes.
@@ -59,15 +64,23 @@ def score_updates(
     """
     prepared = prepare_pairs(model, slice, model.spec.scoring_precision)
     base, base_loss = checkpoint, _slice_loss(model, checkpoint, prepared)
-    for step in grid if last_aggregate is not None else ():
-        if step == 0:
+    for direction in (last_aggregate, public_update):
+        if direction is None:
             continue
-        assert last_aggregate is not None
-        candidate = stepped(checkpoint, last_aggregate, step)
-        loss = _slice_loss(model, candidate, prepared)
-        if loss < base_loss:
-            base, base_loss = candidate, loss
-    return [_gain(base_loss, _slice_loss(model, stepped(base, update, eta), prepared)) for update in updates]
+        start = base
+        for step in grid:
+            if step == 0:
+                continue
+            candidate = stepped(start, direction, step)
+            loss = _slice_loss(model, candidate, prepared)
+            if loss < base_loss:
+                base, base_loss = candidate, loss
+    moved = (stepped(base, update, eta) for update in updates)
+    if model.spec.confidence == 0:
+        return [_gain(base_loss, _slice_loss(model, tried, prepared)) for tried in moved]
+    before = _row_losses(model, base, prepared)
+    z_milli = round(1_000 * model.spec.confidence)
+    return [_confident(before, _row_losses(model, tried, prepared), z_milli) for tried in moved]
 
 
 def stepped(checkpoint: Checkpoint, update: Update, step: float) -> dict[str, NDArray[np.float32]]:
@@ -85,6 +98,21 @@ def stepped(checkpoint: Checkpoint, update: Update, step: float) -> dict[str, ND
 
 def _gain(before: float, after: float) -> int:
     return to_ppm(before - after) if math.isfinite(after) else WORST_GAIN
+
+
+def _confident(before: NDArray[np.float64], after: NDArray[np.float64], z_milli: int) -> int:
+    if not np.isfinite(after).all():
+        return WORST_GAIN
+    rows: list[int] = np.rint(PPM * (before - after)).astype(np.int64).tolist()
+    return confident_gain(rows, z_milli)
+
+
+def _row_losses(model: Encoder, checkpoint: Checkpoint, prepared: PreparedPairs) -> NDArray[np.float64]:
+    model.load(checkpoint)
+    precision = model.spec.scoring_precision
+    queries, codes = model.embed_all(prepared.queries, precision), model.embed_all(prepared.codes, precision)
+    found = contrastive_rows(queries.double(), codes.double(), temperature=model.spec.temperature)
+    return np.asarray(found.cpu().numpy(), np.float64)
 
 
 def _slice_loss(model: Encoder, checkpoint: Checkpoint, prepared: PreparedPairs) -> float:

@@ -42,6 +42,7 @@ class LearningSpec:
         prox_mu: FedProx pull μ/2·‖B − B_old‖² (Li et al. 2020); 0 is FedAvg.
         max_norm: L2 bound of an update; the trainer clips to it, peers reject above it.
         eta: step at which a verifier tries an update.
+        confidence: standard errors over the rows of the slice that are taken off a gain (`incentives.scoring.confident_gain`).
         lookahead: multiples of the last aggregate tried as scoring base.
         precision: ``bf16`` (autocast) or ``float32``, for training.
         scoring_precision: the same for evaluating and scoring.
@@ -67,6 +68,7 @@ class LearningSpec:
     prox_mu: float = 0.0
     max_norm: float = 5.0
     eta: float = 0.25
+    confidence: float = 0.0
     lookahead: tuple[float, ...] = (0.0, 0.5, 1.0)
     precision: str = "bf16"
     scoring_precision: str = "bf16"
@@ -137,6 +139,7 @@ _REALS = (
     ("prox_mu", 0.0, 1e6),
     ("max_norm", 1e-9, 1e9),
     ("eta", 1e-6, 10.0),
+    ("confidence", 0.0, 10.0),
 )
 
 

@@ -123,3 +123,11 @@ def contrastive_loss(queries: Tensor, codes: Tensor, *, temperature: float) -> T
     target = torch.arange(len(logits), device=logits.device)
     cross_entropy = torch.nn.functional.cross_entropy
     return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
+
+
+def contrastive_rows(queries: Tensor, codes: Tensor, *, temperature: float) -> Tensor:
+    """Each row's share of `contrastive_loss`, shape (n,): −log softmax over its row and over its column, halved; their mean is the loss."""
+    logits = queries @ codes.T / temperature
+    target = torch.arange(len(logits), device=logits.device)
+    cross_entropy = torch.nn.functional.cross_entropy
+    return (cross_entropy(logits, target, reduction="none") + cross_entropy(logits.T, target, reduction="none")) / 2

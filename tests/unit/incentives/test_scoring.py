@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from incentives.scoring import (
     BIAS,
@@ -14,6 +16,7 @@ from incentives.scoring import (
     TallyParams,
     Verdict,
     agrees,
+    confident_gain,
     decode_gain,
     effective_gain,
     encode_gain,
@@ -143,3 +146,58 @@ def test_all_copies_do_not_divide_by_zero():
 )
 def test_effective_gain(raw: int, novelty: int, expected: int):
     assert effective_gain(raw, novelty) == expected
+
+
+# --- gains less their standard errors ---
+
+
+def test_without_standard_errors_the_gain_is_the_mean_rounded_down():
+    assert confident_gain([10, 20, 30], 0) == 20
+    assert confident_gain([10, 20, 31], 0) == 20
+    assert confident_gain([-10, -20, -31], 0) == -21
+
+
+@pytest.mark.parametrize(
+    ("rows", "z_milli", "expected"),
+    [
+        ([100, 100, 100, 100], 3_000, 100),  # no spread, nothing to take off
+        ([0, 200, 0, 200], 1_000, 42),  # S = 400, Q = 160 000, error of the sum 230.9 → ⌊(400 − 230) / 4⌋
+        ([0, -200, 0, -200], 1_000, -158),
+        ([0, 200, 0, 200], 2_000, -16),
+        ([0, 0], 1_000, 0),
+    ],
+)
+def test_standard_errors_are_taken_off(rows, z_milli, expected):
+    assert confident_gain(rows, z_milli) == expected
+
+
+@given(
+    st.lists(st.integers(-(10**7), 10**7), min_size=2, max_size=60), st.integers(0, 5_000), st.integers(-1_000, 1_000)
+)
+def test_confidence_never_adds_and_knows_no_order(rows, z_milli, shift):
+    sure = confident_gain(rows, z_milli)
+    assert sure <= confident_gain(rows, 0)
+    assert sure >= confident_gain(rows, z_milli + 100)
+    assert confident_gain(rows[::-1], z_milli) == sure
+    assert confident_gain([row + shift for row in rows], z_milli) == sure + shift
+
+
+@given(st.lists(st.integers(-(10**6), 10**6), min_size=8, max_size=60), st.integers(0, 3_000), st.data())
+def test_a_little_noise_in_the_rows_moves_the_gain_a_little(rows, z_milli, data):
+    """Rows moved by at most e move the mean by at most e and its standard error by at most about e/√(n−1): verifiers stay within tau."""
+    moved = [row + data.draw(st.integers(-100, 100)) for row in rows]
+    bound = 100 + z_milli / 1_000 * 100 / (len(rows) - 1) ** 0.5 + 2
+    assert abs(confident_gain(rows, z_milli) - confident_gain(moved, z_milli)) <= bound
+
+
+@pytest.mark.parametrize(("rows", "z_milli"), [([5], 0), ([], 1_000), ([1, 2], -1)])
+def test_too_few_rows_or_a_negative_z_are_refused(rows, z_milli):
+    with pytest.raises(ValueError, match="at least two rows"):
+        confident_gain(rows, z_milli)
+
+
+def test_novelty_may_count_other_than_squared():
+    assert effective_gain(1_000, PPM // 2, exponent=1) == 500
+    assert effective_gain(1_000, PPM // 2, exponent=0) == 1_000
+    assert effective_gain(1_000, PPM // 2, exponent=3) == 125
+    assert effective_gain(-1_000, PPM // 2, exponent=3) == -1_000

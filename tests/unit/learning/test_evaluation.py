@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -10,7 +12,7 @@ from learning.local_training import train
 from learning.models.encoder import Encoder
 from learning.prepared_pairs import prepare_pairs
 from learning.spec import LearningSpec
-from learning.tasks.code_search import Pair, to_ppm
+from learning.tasks.code_search import Pair, contrastive_loss, contrastive_rows, to_ppm
 
 Tensors = dict[str, NDArray[np.float32]]
 GRID = (0.0, 0.5, 1.0)
@@ -44,6 +46,59 @@ def test_lookahead_moves_the_base_only_where_it_helps(
     moved = score_updates(encoder, stepped(checkpoint, good, 1.0), None, [good], slice_, eta=0.25, grid=GRID)
     assert ahead == moved != plain
     assert score_updates(encoder, checkpoint, good, [good], slice_, eta=0.25, grid=(0.0,)) == plain
+
+
+def test_nobody_gains_by_what_everybody_could_train(
+    encoder: Encoder, checkpoint: Tensors, spec: LearningSpec, library_pairs: list[Pair]
+) -> None:
+    public, own = (update_of(encoder, checkpoint, spec, library_pairs[rows]) for rows in (slice(64), slice(80, 112)))
+    bad = {n: -a for n, a in public.items()}
+    slice_ = prepare_pairs(encoder, library_pairs[:48], "float32")
+
+    def scored(public_update: Tensors | None, last: Tensors | None = None) -> list[int]:
+        tried = [public, own]
+        return score_updates(encoder, checkpoint, last, tried, slice_, eta=0.25, grid=GRID, public_update=public_update)
+
+    assert scored(public) == scored(None, public) != scored(None)
+    assert scored(public)[0] < scored(None)[0]
+    assert scored(bad) == scored(None)
+    losses = [evaluate(encoder, stepped(checkpoint, own, step), slice_)["loss"] for step in GRID]
+    led_to = stepped(checkpoint, own, GRID[losses.index(min(losses))])
+    along = score_updates(encoder, led_to, None, [public, own], slice_, eta=0.25, grid=GRID, public_update=public)
+    assert scored(public, own) == along
+
+
+def test_confidence_takes_the_rows_standard_errors_off_the_gain(
+    encoder: Encoder,
+    checkpoint: Tensors,
+    spec: LearningSpec,
+    library_pairs: list[Pair],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    update = update_of(encoder, checkpoint, spec, library_pairs[:64])
+    flipped = {n: -a for n, a in update.items()}
+    broken = {n: np.full_like(a, 1e38) for n, a in update.items()}
+    slice_ = prepare_pairs(encoder, library_pairs[:48], "float32")
+
+    def scored(confidence: float) -> list[int]:
+        monkeypatch.setattr(encoder, "spec", replace(spec, confidence=confidence))
+        return score_updates(encoder, checkpoint, None, [update, flipped, broken], slice_, eta=0.25, grid=GRID)
+
+    plain, barely, sure = scored(0.0), scored(1e-9), scored(1.0)
+    assert plain[:2] == pytest.approx(barely[:2], abs=1)
+    assert plain[0] > sure[0] > 0 > plain[1] > sure[1]
+    assert scored(10.0)[0] < 0
+    assert plain[2] == sure[2] == WORST_GAIN
+
+
+def test_the_rows_losses_average_to_the_loss(encoder: Encoder, checkpoint: Tensors, library_pairs: list[Pair]) -> None:
+    prepared = prepare_pairs(encoder, library_pairs[:20], "float32")
+    encoder.load(checkpoint)
+    queries, codes = (encoder.embed_all(side, "float32").double() for side in (prepared.queries, prepared.codes))
+    rows = contrastive_rows(queries, codes, temperature=0.05)
+    assert rows.shape == (20,)
+    assert float(rows.mean()) == pytest.approx(float(contrastive_loss(queries, codes, temperature=0.05)), rel=1e-12)
+    assert float(rows.std()) > 0
 
 
 def test_scores_do_not_depend_on_the_company_of_other_updates(

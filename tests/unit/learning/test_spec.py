@@ -50,6 +50,7 @@ def test_base_hash_is_required() -> None:
         ("temperature", float("inf")),
         ("max_norm", "big"),
         ("batch_size", 1),
+        ("confidence", -0.1),
         ("lookahead", []),
         ("lookahead", [0.5]),
         ("lookahead", [0.0, 1.0, 0.5]),
