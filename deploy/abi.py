@@ -20,6 +20,8 @@ def artifact(name: str, folder: Path = CONTRACTS_FOLDER) -> dict[str, object]:
         SetupError: the contracts are not compiled.
     """
     path = folder / "out" / f"{name}.sol" / f"{name}.json"
+    if not path.exists():  # forge puts what two profiles compile under its folder
+        path = next((folder / "out").glob(f"**/{name}.sol/{name}.json"), path)
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:

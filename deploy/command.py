@@ -12,8 +12,9 @@ import typer
 from eth_utils.address import is_checksum_address
 
 from deploy.anvil import CHAIN_ID
-from deploy.deploy import Plan, deploy
+from deploy.deploy import deploy
 from deploy.manifest import Manifest, content, load_preset
+from deploy.plan import Plan, documents
 from node.adapters.signer_keystore import KeystoreSigner
 from node.combine import require_guideline
 from node.protocol.errors import CommonweightError, ConfigError
@@ -29,7 +30,7 @@ def main(
     rpc: Annotated[str, typer.Option(help="JSON-RPC endpoint")],
     chain_id: Annotated[int, typer.Option(help="chain that it must serve")],
     committee: Annotated[list[str], typer.Option(help="committee seat, in order; once per seat")],
-    treasury: Annotated[str, typer.Option(help="account of the community's share")],
+    guardian: Annotated[str, typer.Option(help="account that can pause entry points and cancel proposals for a term")],
     guideline: Annotated[Path, typer.Option(help="the developer guideline, JSON")],
     genesis: Annotated[Path, typer.Option(help="the founding checkpoint")],
     benchmark: Annotated[Path, typer.Option(help="the public benchmark, JSONL")],
@@ -57,8 +58,9 @@ def main(
         plan = Plan(
             params=params,
             committee=tuple(_address(one) for one in committee),
-            treasury=_address(treasury),
+            guardian=_address(guardian),
             guideline=content(parsed.canonical, parsed.hash),
+            documents=documents(parsed),
             genesis=content(model, hashlib.sha256(model).digest()),
             public_benchmark=content(public, hashlib.sha256(public).digest()),
         )

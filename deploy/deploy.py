@@ -6,26 +6,25 @@ is mutable afterwards but by the community's votes, and the deployer keeps no po
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from typing import Any, cast
 
 from eth_utils.address import to_checksum_address
 
 from deploy.abi import artifact
-from deploy.manifest import VERSION, Content, Manifest, NetworkParams, topic_of
+from deploy.manifest import VERSION, Manifest, topic_of
+from deploy.plan import Plan, constructors
+from deploy.roles import verify_roles
 from node.adapters.abi import CONTRACTS, contract_abi
-from node.adapters.chain_evm import EvmChain, check_chain_id, code_hash, runtime_code
+from node.adapters.chain_evm import check_chain_id, code_hash, runtime_code
 from node.adapters.chain_rpc import Rpc, RpcLimits
 from node.adapters.chain_sender import SendLimits, TransactionSender
 from node.ports import Signer
-from node.protocol.cid import digest_from_cid
-from node.protocol.errors import ChainError, ConfigError, SetupError
+from node.protocol.errors import ChainError, SetupError
 from node.protocol.hashing import keccak256
-from node.protocol.types import Address, Call, RegistryParams, RoundParams
+from node.protocol.types import Address
 
 Report = Callable[[str], None]
-NOBODY = Address("0x" + "00" * 20)
 
 
 def _silent(_line: str) -> None:
@@ -138,7 +137,7 @@ def create_address(creator: Address, nonce: int) -> Address:
 
 async def _now(rpc: Rpc) -> int:
     """Time of the newest block: terms count in the chain's own time."""
-    return int((await rpc.block("latest"))["timestamp"])
+    return int((await rpc.ask(lambda: rpc.w3.eth.get_block("latest")))["timestamp"])
 
 
 async def _predict(rpc: Rpc, deployer: Address) -> dict[str, Address]:

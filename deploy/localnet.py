@@ -23,8 +23,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from deploy.anvil import Anvil, AnvilOptions
-from deploy.deploy import Plan, deploy
+from deploy.deploy import deploy
 from deploy.founding import Founding
+from deploy.plan import Plan, documents
 from deploy.processes import Child, stop_all
 from learning.sources import installed
 from node.adapters.signer_keystore import KeystoreSigner
@@ -228,8 +229,9 @@ class Localnet:
             Plan(
                 params=plan.params,
                 committee=tuple(self.seats),
-                treasury=anvil.signer(1).address,
+                guardian=anvil.signer(1).address,
                 guideline=founding.guideline_content,
+                documents=documents(founding.guideline),
                 genesis=founding.genesis_content,
                 public_benchmark=founding.benchmark_content,
             ),

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from incentives.rewards import CWT, EmissionParams
-from node.manifest import VERSION, Content, Manifest, NetworkParams, content, load_manifest, topic_of
+from node.manifest import (
+    VERSION,
+    Content,
+    GovernanceParams,
+    Manifest,
+    NetworkParams,
+    content,
+    load_manifest,
+    topic_of,
+)
 from node.protocol.errors import ConfigError
 from node.protocol.types import CourtParams, RegistryParams, RoundParams, Scoring
 from node.records import from_plain
@@ -64,12 +73,28 @@ class _EmissionPreset:
 
 
 @dataclass(frozen=True, slots=True)
+class _GovernancePreset:
+    voting_delay: int
+    voting_period: int
+    late_extension: int
+    quorum_percent: int
+    proposal_threshold_cwt: int
+    quorum_floor_cwt: int
+    timelock_delay: int
+    linear_up_to_cwt: int
+    unlock_delay: int
+    guardian_term: int
+    max_regression: int
+
+
+@dataclass(frozen=True, slots=True)
 class _PresetFile:
     rounds: RoundParams
     scoring: Scoring
     court: _CourtPreset
     registry: _RegistryPreset
     emission: _EmissionPreset
+    governance: _GovernancePreset
 
 
 def load_preset(preset: str | Path) -> NetworkParams:
@@ -90,7 +115,7 @@ def load_preset(preset: str | Path) -> NetworkParams:
     return NetworkParams(
         rounds=read.rounds,
         scoring=read.scoring,
-        court=_court(read.court),
+        court=CourtParams(**_whole(read.court)),
         registry=RegistryParams(
             threshold=read.registry.threshold,
             veto_threshold=read.registry.veto_threshold,
@@ -108,9 +133,13 @@ def load_preset(preset: str | Path) -> NetworkParams:
             halving=read.emission.halving,
             weight_target=read.emission.weight_target,
         ),
+        governance=GovernanceParams(**_whole(read.governance)),
     )
 
 
-def _court(read: _CourtPreset) -> CourtParams:
-    rest = {name: getattr(read, name) for name in read.__slots__ if name != "bond_cwt"}
-    return CourtParams(bond=read.bond_cwt * CWT, **rest)
+def _whole(read: _CourtPreset | _GovernancePreset) -> dict[str, int]:
+    """The values by name, amounts in 10⁻¹⁸ CWT and without the ending that said otherwise."""
+    return {
+        name.removesuffix("_cwt"): value * CWT if name.endswith("_cwt") else value
+        for name, value in asdict(read).items()
+    }

@@ -1,19 +1,21 @@
 """What is decided before a deployment, and the constructor arguments that follow from it. Pure.
 
-Thirteen contracts, created in the order of `CONTRACTS` by one account with consecutive nonces: so each can name the others before they exist,
-and nobody has to wire them afterwards.
+Thirteen contracts, created in the order of `CONTRACTS` by one account with consecutive nonces: so each can name the others before they
+exist, and nobody has to wire them afterwards.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from deploy.manifest import Content, NetworkParams
+from deploy.manifest import Content, NetworkParams, content
 from node.adapters.abi import contract_abi
 from node.protocol.cid import digest_from_cid
 from node.protocol.errors import ConfigError
+from node.protocol.guideline import DOCUMENTS, Guideline
 from node.protocol.types import Address, CourtParams, RegistryParams, RoundParams, Scoring
 
 NOBODY = Address("0x" + "00" * 20)
@@ -54,6 +56,12 @@ class Plan:
     documents: tuple[Content, ...]
     genesis: Content
     public_benchmark: Content
+
+
+def documents(guideline: Guideline) -> tuple[Content, ...]:
+    """The four documents by SHA-256 and CID, in the order of `DOCUMENTS`."""
+    files = (guideline.document(name) for name in DOCUMENTS)
+    return tuple(content(data, hashlib.sha256(data).digest()) for data in files)
 
 
 def struct(params: RoundParams | RegistryParams | CourtParams | Scoring) -> dict[str, int]:
@@ -189,5 +197,5 @@ def _check(plan: Plan) -> None:
             f"{registry.veto_threshold} vetoes cannot come from a committee of {seats}.",
             hint="Name more committee members, or lower the veto threshold.",
         )
-    if len(plan.documents) != 4:
+    if len(plan.documents) != len(DOCUMENTS):
         raise ConfigError(f"A guideline has four documents, not {len(plan.documents)}.")

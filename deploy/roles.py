@@ -157,10 +157,8 @@ async def _no_other_role(chain: EvmChain, manifest: Manifest) -> None:
     calls = {(at[contract], selector(contract, function)) for contract, function in PROPOSABLE}
     head = await chain.head()
     for event in await chain.events(manifest.deployment_block, head.number):
-        given = event.arguments
-        if (event.contract, event.name) == ("TimelockController", "RoleGranted"):
-            if (given["role"], given["account"]) not in roles:
-                raise ChainError(f"The timelock gave the role 0x{given['role'].hex()} to {given['account']}.")
-        elif (event.contract, event.name) == ("CommunityGovernor", "Allowed"):
-            if (given["target"], given["selector"]) not in calls:
-                raise ChainError(f"Proposals may call 0x{given['selector'].hex()} of {given['target']}.")
+        given, name = event.arguments, (event.contract, event.name)
+        if name == ("TimelockController", "RoleGranted") and (given["role"], given["account"]) not in roles:
+            raise ChainError(f"The timelock gave the role 0x{given['role'].hex()} to {given['account']}.")
+        if name == ("CommunityGovernor", "Allowed") and (given["target"], given["selector"]) not in calls:
+            raise ChainError(f"Proposals may call 0x{given['selector'].hex()} of {given['target']}.")

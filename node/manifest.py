@@ -1,6 +1,6 @@
 """What identifies one community: chain, contracts, constants and founding files. Written at deployment, read by every node.
 
-Addresses and constants can be checked against the chain (`deploy.deploy.verify_roles`); the rest is believed as far as its sender is.
+Addresses and constants can be checked against the chain (`deploy.roles.verify_roles`); the rest is believed as far as its sender is.
 """
 
 from __future__ import annotations
@@ -22,6 +22,23 @@ MAX_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class GovernanceParams:
+    """Constants of the votes and of releases: durations in seconds, amounts in 10⁻¹⁸ CWT, regression in ppm of a score."""
+
+    voting_delay: int
+    voting_period: int
+    late_extension: int
+    quorum_percent: int
+    proposal_threshold: int
+    quorum_floor: int
+    timelock_delay: int
+    linear_up_to: int
+    unlock_delay: int
+    guardian_term: int
+    max_regression: int
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkParams:
     """All constants of one deployment."""
 
@@ -30,6 +47,7 @@ class NetworkParams:
     court: CourtParams
     registry: RegistryParams
     emission: EmissionParams
+    governance: GovernanceParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +70,10 @@ class Manifest:
         code_hashes: Keccak-256 of the runtime code by contract name.
         params: constants.
         committee: seats, in order.
-        treasury: account of the community's share.
+        guardian: account that can pause entry points and cancel proposals.
+        guardian_until: when its office ends, seconds since 1970.
         guideline: the developer guideline; Keccak-256 of its canonical bytes.
+        documents: its four documents (data, architecture, update, versioning); SHA-256.
         genesis: the founding model; SHA-256.
         public_benchmark: benchmark of unsealed rounds; SHA-256.
         topic: gossip topic.
@@ -66,8 +86,10 @@ class Manifest:
     code_hashes: Mapping[str, bytes]
     params: NetworkParams
     committee: tuple[Address, ...]
-    treasury: Address
+    guardian: Address
+    guardian_until: int
     guideline: Content
+    documents: tuple[Content, ...]
     genesis: Content
     public_benchmark: Content
     topic: str

@@ -27,6 +27,10 @@ OUTER_KEYS: Mapping[str, tuple[str, ...]] = {
 """Kinds of outer step (`aggregation.outer`), and which keys each needs beside ``outer_learning_rate``."""
 
 
+def _canonical(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True) + "\n").encode()
+
+
 @dataclass(frozen=True, slots=True)
 class UpdateProtocol:
     """The part of the update document the node itself acts on; learning reads the rest.
@@ -64,12 +68,16 @@ class Guideline:
     @property
     def canonical(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces, ASCII, one trailing newline."""
-        return (json.dumps(self.documents, sort_keys=True, separators=(",", ":"), ensure_ascii=True) + "\n").encode()
+        return _canonical(self.documents)
 
     @property
     def hash(self) -> bytes:
         """Keccak-256 of the canonical bytes: what the contracts and every round name."""
         return keccak256(self.canonical)
+
+    def document(self, name: str) -> bytes:
+        """Canonical JSON of one of the four documents, by itself: what the GuidelineRegistry names by hash and CID."""
+        return _canonical(self.documents[name])
 
     @property
     def update(self) -> UpdateProtocol:

@@ -176,9 +176,10 @@ class MemberRegistry(RegistryStorage):
         """Anyone, once per accepted update: a fifth of its owner's grant becomes the owner's; the amount."""
         phase = Phase(self.rounds.phase_of(round_number)[0])
         transaction.require(phase is Phase.FINALIZED, "RoundNotFinalized", round_number, int(phase))
-        status = self.rounds.result_of(round_number, index)[0]
+        status, _gain, _weight, _is_retried, is_forfeited = self.rounds.result_of(round_number, index)
         is_accepted = status == UpdateStatus.ACCEPTED
         transaction.require(is_accepted, "UpdateNotAccepted", round_number, index, int(status))
+        transaction.require(not is_forfeited, "UpdateIsForfeited", round_number, index)
         is_new = (round_number, index) not in self._vested
         transaction.require(is_new, "AlreadyVested", round_number, index)
         owner = self.rounds.owner_of(round_number, index)

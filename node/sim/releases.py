@@ -11,7 +11,7 @@ from node.protocol.hashing import abi_encode, keccak256
 from node.protocol.types import Address, Phase
 from node.sim.abi import ZERO_BYTES32, Contract, Transaction, external, view
 from node.sim.distributor import RewardDistributor
-from node.sim.rounds import RoundManager
+from node.sim.round_hooks import RoundManager
 
 MAX_BENCHMARKS = 16
 MAX_SCORES = 32

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from deploy.anvil import Anvil
-from deploy.deploy import Plan, deploy
+from deploy.deploy import deploy
 from deploy.manifest import Manifest, content, load_preset
+from deploy.plan import Plan
 from node.adapters.chain_evm import EvmChain
 from node.adapters.chain_rpc import Rpc
 from node.adapters.chain_sender import SendLimits
@@ -19,17 +20,18 @@ from node.protocol.types import Address
 
 ACCOUNTS = 8
 COMMITTEE = (1, 2, 3)
-TREASURY = 7
+GUARDIAN = 7
 
 
 def plan(anvil: Anvil) -> Plan:
-    """Localnet's constants, accounts 1 to 3 as committee, 7 as treasury, and made-up founding files."""
+    """Localnet's constants, accounts 1 to 3 as committee, 7 as guardian, and made-up founding files."""
     files = [content(name, hashlib.sha256(name).digest()) for name in (b"guideline", b"genesis", b"benchmark")]
     return Plan(
         params=load_preset("localnet"),
         committee=tuple(anvil.signer(seat).address for seat in COMMITTEE),
-        treasury=anvil.signer(TREASURY).address,
+        guardian=anvil.signer(GUARDIAN).address,
         guideline=files[0],
+        documents=tuple(content(name, hashlib.sha256(name).digest()) for name in (b"d", b"a", b"u", b"v")),
         genesis=files[1],
         public_benchmark=files[2],
     )

@@ -19,8 +19,10 @@ from typer.testing import CliRunner
 from deploy.abi import ABI_FOLDER, abi_text, artifact
 from deploy.anvil import Anvil, AnvilOptions
 from deploy.command import app
-from deploy.deploy import Plan, create_address, deploy, verify_code, verify_roles
+from deploy.deploy import create_address, deploy, verify_code
 from deploy.manifest import Manifest, load_manifest
+from deploy.plan import Plan
+from deploy.roles import verify_roles
 from node.adapters.abi import CONTRACTS
 from node.adapters.chain_evm import EvmChain
 from node.adapters.chain_rpc import RpcLimits
@@ -96,13 +98,51 @@ def _rounds(manifest: Manifest, **changes: int) -> Manifest:
     )
 
 
+def _scoring(manifest: Manifest, **changes: int) -> Manifest:
+    params = manifest.params
+    scoring = dataclasses.replace(params.scoring, **changes)
+    return dataclasses.replace(manifest, params=dataclasses.replace(params, scoring=scoring))
+
+
+def _court(manifest: Manifest, **changes: int) -> Manifest:
+    params = manifest.params
+    return dataclasses.replace(
+        manifest, params=dataclasses.replace(params, court=dataclasses.replace(params.court, **changes))
+    )
+
+
+GOVERNANCE = (
+    ("voting_delay", "CommunityGovernor.firstSettings"),
+    ("voting_period", "CommunityGovernor.firstSettings"),
+    ("late_extension", "CommunityGovernor.firstSettings"),
+    ("quorum_percent", "CommunityGovernor.firstSettings"),
+    ("proposal_threshold", "CommunityGovernor.firstSettings"),
+    ("quorum_floor", "CommunityGovernor.firstSettings"),
+    ("timelock_delay", "TimelockController.getMinDelay"),
+    ("linear_up_to", "VotingVault.linearUpTo"),
+    ("unlock_delay", "VotingVault.unlockDelay"),
+    ("max_regression", "ReleaseRegistry.maxRegression"),
+)
+
+
+def _changed(name: str) -> Callable[[Manifest], Manifest]:
+    def change(manifest: Manifest) -> Manifest:
+        params = manifest.params
+        law = dataclasses.replace(params.governance, **{name: getattr(params.governance, name) + 1})
+        return dataclasses.replace(manifest, params=dataclasses.replace(params, governance=law))
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "view"),
     [
-        (lambda m: dataclasses.replace(m, treasury=OTHER), "RewardDistributor.treasury"),
+        (lambda m: dataclasses.replace(m, guardian=OTHER), "Guardian.account"),
+        (lambda m: dataclasses.replace(m, guardian_until=1), "Guardian.expiresAt"),
+        (lambda m: dataclasses.replace(m, documents=m.documents[::-1]), "GuidelineRegistry.documentOf"),
         (lambda m: dataclasses.replace(m, committee=m.committee[::-1]), "MemberRegistry.seatHolder"),
         (lambda m: dataclasses.replace(m, committee=m.committee[:2]), "MemberRegistry.seatCount"),
-        (lambda m: dataclasses.replace(m, guideline=m.genesis), "RoundManager.guidelineHash"),
+        (lambda m: dataclasses.replace(m, guideline=m.genesis), "GuidelineRegistry.current"),
         (lambda m: dataclasses.replace(m, genesis=m.guideline), "founding model"),
         (lambda m: _emission(m, initial=1), "RewardDistributor.initialEmission"),
         (lambda m: _emission(m, halving=1), "RewardDistributor.halving"),
@@ -116,7 +156,10 @@ def _rounds(manifest: Manifest, **changes: int) -> Manifest:
         (lambda m: _registry(m, veto_window=1), "MemberRegistry.vetoWindow"),
         (lambda m: _registry(m, admission_burst=1), "MemberRegistry.admissionBurst"),
         (lambda m: _registry(m, admissions_per_day=1), "MemberRegistry.admissionsPerDay"),
-        (lambda m: _rounds(m, tau=1), "RoundManager.params"),
+        (lambda m: _rounds(m, max_verifiers=1), "RoundManager.params"),
+        (lambda m: _scoring(m, tau=1), "GuidelineRegistry.current"),
+        (lambda m: _court(m, jury_size=3), "RoundCourt.params"),
+        *((_changed(name), view) for name, view in GOVERNANCE),
     ],
 )
 async def test_manifest_that_says_otherwise_is_found_out(
@@ -220,7 +263,7 @@ def command(network: Network, tmp_path: Path) -> list[str]:
     (tmp_path / "model").write_bytes(b"model" * 100_000)
     (tmp_path / "public.jsonl").write_bytes(b"{}\n")
     return [
-        *("--rpc", network.anvil.url, "--chain-id", "31337", "--treasury", network.address(7)),
+        *("--rpc", network.anvil.url, "--chain-id", "31337", "--guardian", network.address(7)),
         *(word for seat in (1, 2, 3) for word in ("--committee", network.address(seat))),
         *("--guideline", str(tmp_path / "guideline.json"), "--genesis", str(tmp_path / "model")),
         *("--benchmark", str(tmp_path / "public.jsonl"), "--out", str(tmp_path / "network.json")),
@@ -267,7 +310,7 @@ async def test_command_with_a_development_key(network: Network, command: list[st
         (["--keystore", "/none"], (3, "keys create")),
         (["--dev-key-file", "/none"], (2, "cannot be read")),
         (["--dev-key-file", "DEV", "--chain-id", "1"], (2, "development chains")),
-        (["--dev-key-file", "DEV", "--treasury", OTHER[:-1]], (2, "not a checksummed address")),
+        (["--dev-key-file", "DEV", "--guardian", OTHER[:-1]], (2, "not a checksummed address")),
         (["--dev-key-file", "DEV", "--preset", "nowhere"], (2, "Presets are localnet")),
         (["--dev-key-file", "DEV", "--threshold", "9"], (2, "9 approvals")),
         (["--dev-key-file", "DEV", "--rpc", "http://127.0.0.1:1"], (4, "127.0.0.1:1 does not answer")),

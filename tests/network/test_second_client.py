@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from deploy.deploy import Plan, deploy, verify_code, verify_roles
+from deploy.deploy import deploy, verify_code
 from deploy.hardhat import Hardhat, HardhatOptions
 from deploy.manifest import Manifest, content, load_preset
+from deploy.plan import Plan
+from deploy.roles import verify_roles
 from node.adapters.chain_evm import EvmChain
 from node.adapters.chain_rpc import Rpc
 from node.adapters.chain_sender import SendLimits

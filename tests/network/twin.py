@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from deploy.abi import artifact
-from deploy.deploy import create_address, params_struct
+from deploy.deploy import create_address
+from deploy.plan import struct as params_struct
 from node.adapters.abi import ContractAbi, parse_abi
 from node.protocol.errors import LocalProtocolError, TransactionReverted
 from node.protocol.types import Address, Call

@@ -165,7 +165,7 @@ contract MemberRegistryVestingTest is Community {
         vm.mockCall(
             address(rounds),
             abi.encodeCall(rounds.resultOf, (round, 0)),
-            abi.encode(uint8(IRoundManager.UpdateStatus.Accepted), int32(5000), uint32(5000))
+            abi.encode(IRoundManager.UpdateStatus.Accepted, int32(5000), uint32(5000), false, false)
         );
         vm.mockCall(address(rounds), abi.encodeCall(rounds.ownerOf, (round, 0)), abi.encode(members[0]));
         rounds.openRound(0);

@@ -23,13 +23,20 @@ from node.protocol.hashing import keccak256
 
 CONTRACTS = (
     "ContributionToken",
+    "Guardian",
     "MemberRegistry",
     "GuidelineRegistry",
     "RoundManager",
     "RoundCourt",
     "RewardDistributor",
+    "Treasury",
+    "VotingVault",
+    "TimelockController",
+    "CommunityGovernor",
+    "ReleaseRegistry",
+    "RevenueSplitter",
 )
-"""The contracts of one community, by the names that `Call` and `ChainEvent` use."""
+"""The contracts of one community in order of creation, by the names that `Call` and `ChainEvent` use."""
 
 _ERROR_STRING = bytes.fromhex("08c379a0")  # Error(string)
 _PANIC = bytes.fromhex("4e487b71")  # Panic(uint256)
