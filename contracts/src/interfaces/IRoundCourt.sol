@@ -26,11 +26,12 @@ import {IRoundManager} from "./IRoundManager.sol";
 ///
 /// Jury. Place i of a dispute's jury is ring position inverse(key, n, i), i below `places`, without the excluded: the owner
 /// and the panel that gave the verdict (and the first one where a second did), or the attesters. Where fewer than three would
-/// remain, only the owner (or nobody) is excluded; such a jury corrects, but finds no Lie. Majorities are of all jurors, not of those who voted. Jurors are not paid:
-/// they would lean towards whoever pays.
+/// remain, only the owner (or nobody) is excluded; such a jury corrects, but finds no Lie. Majorities are of all jurors,
+/// not of those who voted. Jurors are not paid: they would lean towards whoever pays.
 ///
-/// Assumptions. Safety: fewer than half of a jury collude; a block's hash cannot be chosen `seedDelayBlocks` ahead; `roundManager`
-/// and `registry` are those of the deployment. Liveness: somebody sends `drawJury` and `resolve` in time, else the bond is lost.
+/// Assumptions. Safety: fewer than half of a jury collude; a block's hash cannot be chosen `seedDelayBlocks` ahead;
+/// `roundManager` and `registry` are those of the deployment. Liveness: somebody sends `drawJury` and `resolve` in time,
+/// else the bond is lost.
 interface IRoundCourt {
     /// @notice What is disputed.
     enum Kind {

@@ -272,9 +272,9 @@ interface IRoundManager {
     // --- acts ---------------------------------------------------------------------------------------------------------
 
     /// @notice Opens the next round, under the guideline and the scoring of the current epoch.
-    /// @dev Requirements: the last round ended; opening is not paused. Until `openWindow` seconds after that, the caller is the steward (holder of
-    /// committee seat `round mod seats`) and commits to a slice; later anyone may open, with commitment 0. Where the seat
-    /// has no holder, nobody can open within the window.
+    /// @dev Requirements: the last round ended; opening is not paused. Until `openWindow` seconds after that, the caller is
+    /// the steward (holder of committee seat `round mod seats`) and commits to a slice; later anyone may open, with
+    /// commitment 0. Where the seat has no holder, nobody can open within the window.
     /// @param benchmarkCommitment CommitHash.benchmark of the unpublished slice, or 0.
     function openRound(bytes32 benchmarkCommitment) external returns (uint256 round);
     /// @notice Commits to an update, once per member and round.

@@ -22,6 +22,9 @@ library Results {
     uint256 private constant FORFEITED = 1 << 6;
     uint256 private constant RETRIED = 1 << 7;
     uint256 private constant GAIN_SHIFT = 8;
+    /// @dev Bit per status that says what a sentinel says, Unavailable 4 and Malformed 5, and how far it is from its field.
+    uint256 private constant SENTINELS = (1 << 4) | (1 << 5);
+    uint256 private constant SENTINEL_SHIFT = 4 - ScoreWord.UNAVAILABLE;
 
     /// @notice The lane of `position`; all zero (Pending) where none was written.
     function read(mapping(uint256 slot => uint256 lanes) storage results, uint256 position)
@@ -115,10 +118,8 @@ library Results {
                         uint256 settled = ((lanes >> GAIN_SHIFT) + ScoreWord.OFFSET) & ScoreWord.FIELD_MASK;
                         uint256 distance = value > settled ? value - settled : settled - value;
                         if (distance <= tau && value >= ScoreWord.FIRST_GAIN) ++correct;
-                    } else if (value == ScoreWord.UNAVAILABLE) {
-                        if (status == uint8(IRoundManager.UpdateStatus.Unavailable)) ++correct;
-                    } else if (value == ScoreWord.MALFORMED) {
-                        if (status == uint8(IRoundManager.UpdateStatus.Malformed)) ++correct;
+                    } else if ((SENTINELS >> status) & 1 != 0) {
+                        if (value + SENTINEL_SHIFT == status) ++correct;
                     }
                 }
                 word >>= ScoreWord.FIELD_BITS;

@@ -166,9 +166,9 @@ contract Handler is Community {
         _committedWord[round][index][retry] = word;
     }
 
-    /// In every third round the whole panel of one update accepts it, whatever it is.
+    /// In every other round the whole panel of one update accepts it, whatever it is.
     function _captured(uint256 round, uint256 word, uint256 index) private view returns (uint256) {
-        if (_verdictSeed % 3 != 0) return word;
+        if (_verdictSeed % 2 != 0) return word;
         uint256 n = rounds.roundOf(round).reveals;
         uint256 position = rounds.positionOf(round, index);
         for (uint256 j = 0; j < _verifiers(n); ++j) {
@@ -387,7 +387,7 @@ contract Handler is Community {
         uint256 round = rounds.currentRound();
         if (_phase(round) != IRoundManager.Phase.Challenge) return;
         address member = members[who % MEMBERS];
-        uint256 index = choice % 3 == 0 ? 0 : choice / 8 % rounds.roundOf(round).reveals;
+        uint256 index = choice % 8 < 5 ? 0 : choice / 8 % rounds.roundOf(round).reveals;
         _give(member, DISPUTE_BOND);
         lent += DISPUTE_BOND;
         uint256 bonds = court.totalBonds();
@@ -421,7 +421,7 @@ contract Handler is Community {
     function judge(uint256 idChoice, uint256 who, uint256 lies) external {
         uint256 count = court.disputeCount();
         if (count == 0) return;
-        uint256 id = count - idChoice % (count < 3 ? count : 3);
+        uint256 id = idChoice % 4 == 0 && count > 1 ? count - 1 : count;
         IRoundCourt.Dispute memory d = court.disputeOf(id);
         if (d.outcome != IRoundCourt.Outcome.None) return;
         if (idChoice % 16 == 15) vm.warp(_max(block.timestamp, uint256(d.until) + 1)); // nobody cares

@@ -209,7 +209,7 @@ contract InvariantsTest is TestBase {
 
     /// Random acts reach every kind of outcome: none of the above holds for want of trying.
     function test_handlerReachesEveryOutcome() public {
-        for (uint256 i = 0; i < 250; ++i) {
+        for (uint256 i = 0; i < 150; ++i) {
             uint256 a = uint256(keccak256(abi.encode(i, 1)));
             uint256 b = uint256(keccak256(abi.encode(i, 2)));
             uint256 c = uint256(keccak256(abi.encode(i, 3)));

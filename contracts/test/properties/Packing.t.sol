@@ -6,6 +6,7 @@ import {CommitHash} from "../../src/libraries/CommitHash.sol";
 import {Lane, Results} from "../../src/libraries/Results.sol";
 import {RewardMath} from "../../src/libraries/RewardMath.sol";
 import {ScoreSlot, ScoreSlots} from "../../src/libraries/ScoreSlots.sol";
+import {Tally} from "../../src/libraries/Tally.sol";
 import {TestBase} from "../utils/TestBase.sol";
 
 /// @notice Packed slots lose nothing, commitments bind everything, rewards never exceed their pools.
@@ -35,6 +36,35 @@ contract PackingTest is TestBase {
     /// Every gain that a field can say, and beyond by 16.
     function _gain(uint256 draw) private pure returns (int256) {
         return int256(draw / 6 % (1 << 20)) - (1 << 19);
+    }
+
+    /// The loop that claims pay for, against Tally field by field.
+    function testFuzz_countCorrectIsTallyFieldByField(uint256 seed, uint256 n, uint256 before, uint256 k, bool isRetry)
+        public
+    {
+        n = bound(n, 2, 40);
+        before = bound(before, 0, n - 1);
+        k = bound(k, 1, n - 1 < 7 ? n - 1 : 7);
+        uint256 word = 0;
+        uint256 expected = 0;
+        for (uint256 position = 0; position < n; ++position) {
+            _results.write(position, _draw(seed, position));
+        }
+        for (uint256 j = 0; j < k; ++j) {
+            Lane lane = _results.read((before + 1 + j) % n);
+            uint256 field = _fieldNear(uint256(keccak256(abi.encode(seed, "field", j))), lane);
+            word |= field << (20 * j);
+            bool isPaid = Tally.isCorrect(field, lane.statusOf(), lane.gainOf(), 300);
+            if (isPaid && lane.isRetried() == isRetry) ++expected;
+        }
+        assertEq(_results.countCorrect(word, before, n, k, 300, isRetry), expected, "correct");
+    }
+
+    /// A field that often is what the lane says, or just is not.
+    function _fieldNear(uint256 draw, Lane lane) private pure returns (uint256) {
+        if (draw % 5 == 0) return draw / 5 % 16;
+        if (draw % 5 == 1) return draw >> 236;
+        return uint256(int256(1 << 19) + lane.gainOf() + int256(draw / 5 % 620) - 310) & 0xfffff;
     }
 
     function testFuzz_aLaneKeepsEveryPart(uint256 draw, uint8 status, uint8 other, bool retried) public pure {
