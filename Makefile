@@ -71,6 +71,10 @@ lint: setup ## ruff, mypy --strict, import arrows, forge fmt, solhint, slither; 
 	cd contracts && npx --no-install solhint --max-warnings 0 'src/**/*.sol'
 	contracts/tools/slither.sh
 
+.PHONY: prove
+prove: setup ## proofs for every input, by Halmos: packings, curve, vault, median (an environment of its own in build/)
+	contracts/tools/halmos.sh
+
 .PHONY: format
 format: setup ## format Python and Solidity
 	$(VENV)/bin/ruff check --fix --quiet . ; $(VENV)/bin/ruff format .
@@ -80,7 +84,7 @@ format: setup ## format Python and Solidity
 generated: setup ## rewrite what is derived: ABIs, test vectors, gas snapshot
 	$(PY) -m deploy.abi
 	$(PY) tests/vectors/generate.py
-	cd contracts && .bin/forge test --match-contract GasTest
+	cd contracts && .bin/forge test --match-contract '^Gas'
 
 .PHONY: bench-learning
 bench-learning: setup ## the demo's learning without a network, five seeds

@@ -27,9 +27,8 @@ from aggregation.network import selecting
 from aggregation.stages import Nearest, Ranks, Selection, Step, Weighted
 
 _TILE_VALUES = 1 << 17  # int32 values of one tile: two tiles stay in a 1 MiB second-level cache
-_FUSED_COLUMNS = (
-    1 << 18
-)  # what one call of a one-pass kernel gets: enough to forget the call, little enough to share out
+# What one call of a one-pass kernel gets: enough to forget the call, little enough to share out.
+_FUSED_COLUMNS = 1 << 20
 Floats: TypeAlias = NDArray[np.float32]
 
 
@@ -358,7 +357,7 @@ def _powers(exponents: Integers) -> Floats:
 
 
 def coarse_groups(fields: Bytes, shifts: Integers, bits: int) -> tuple[Longs, Longs, Longs]:
-    """Per client, in how many groups of one tensor values (may saturate, are not all zero, all become zero)."""
+    """Per client, in how many groups values (may saturate, are not all zero, all become zero)."""
     exponents = fields.astype(np.int32) - BIAS
     voting = fields > 0
     saturated = voting & (exponents + shifts > bits)

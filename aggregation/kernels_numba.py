@@ -54,7 +54,7 @@ def _compiled(signature: Any) -> Callable[[Callable[..., Any]], Callable[..., An
 
 def addresses(rows: Sequence[Vector]) -> np.ndarray[Any, np.dtype[np.uint64]]:
     """Where the rows' data start; valid while the caller holds the rows."""
-    return np.array([row.ctypes.data for row in rows], np.uint64)
+    return np.array([row.__array_interface__["data"][0] for row in rows], np.uint64)  # faster than row.ctypes
 
 
 def exponents(rows: Sequence[Vector]) -> Bytes:
@@ -73,34 +73,36 @@ def _exponents(pointers: Any, groups: int, fields: Bytes) -> None:
     for g in range(groups):
         offset = np.uint64(4 * GROUP * g)
         for i in range(pointers.size):
-            fields[i, g] = simd.row_max(pointers[i] + offset, GROUP) >> 23
-            for line in range(0, 4 * GROUP, 64):
-                simd.prefetch(pointers[i] + offset + _AHEAD + np.uint64(line))
+            fields[i, g] = simd.row_max(pointers[i] + offset, GROUP, _AHEAD) >> 23
+            for line in range(0, 4 * GROUP, simd.BYTES):
+                if not simd.in_row_max(line):
+                    simd.prefetch(pointers[i] + offset + _AHEAD + np.uint64(line))
 
 
-@_compiled(types.int32(_BYTES2A, types.int64, types.int64, types.int64))
-def _shift(fields: Bytes, g: int, bits: int, guard: int) -> Any:
-    counts = np.zeros(256, np.int32)
-    voters = 0
+@_compiled(types.int32(_BYTES2A, types.int64, types.int64, types.int64, _ROW))
+def _shift(fields: Bytes, g: int, bits: int, guard: int, counts: Integers) -> Any:
+    """One group's shift; ``counts`` are 256 zeros, before and after."""
+    voters, field = 0, 0
     for i in range(fields.shape[0]):
         counts[fields[i, g]] += 1
         voters += fields[i, g] != 0
-    if voters == 0:
-        return np.int32(0)
+        field = max(field, fields[i, g])
     left = min(guard, voters - 1)
-    field = 255
-    while counts[field] <= left:
+    while voters and counts[field] <= left:
         left -= counts[field]
         field -= 1
-    return np.int32(min(bits - HEADROOM - (field - BIAS), MAX_SHIFT))
+    for i in range(fields.shape[0]):
+        counts[fields[i, g]] = 0
+    return np.int32(min(bits - HEADROOM - (field - BIAS), MAX_SHIFT) if voters else 0)
 
 
 @_compiled(_ROW(_BYTES2A, types.int64, types.int64))
 def shifts(fields: Bytes, bits: int, guard: int) -> Integers:
     """See `kernels_numpy.shifts`."""
     found = np.empty(fields.shape[1], np.int32)
+    counts = np.zeros(256, np.int32)
     for g in range(found.size):
-        found[g] = _shift(fields, g, bits, guard)
+        found[g] = _shift(fields, g, bits, guard, counts)
     return found
 
 
@@ -178,22 +180,32 @@ def products(rows: Sequence[Vector], bits: int, guard: int, fields: Bytes, found
                     both = slot + np.tril(slot, -1).T  # the kernels fill the lower half
                     total[key] = total.get(key, 0) + both
 
+    pointers = addresses(rows)
     if whole:
-        run(addresses(rows), whole, fields, found)
+        run(pointers, whole, fields, found)
     if whole * GROUP < rows[0].size:
-        padded = _padded(rows, whole)
+        padded, places = _padded(pointers, rows[0].size)
         field, shift = np.empty((n, 1), np.uint8), np.empty(1, np.int32)
-        run(addresses(list(padded)), 1, field, shift)
+        run(places, 1, field, shift)
+        del padded  # held until here: the kernel has its addresses only
         fields[:, whole:], found[whole:] = field, shift
     return total
 
 
-def _padded(rows: Sequence[Vector], whole: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The last, shorter group of every row, filled up with zeros."""
-    padded = np.zeros((len(rows), GROUP), np.float32)
-    for row, copy in zip(rows, padded, strict=True):
-        copy[: row.size - whole * GROUP] = row[whole * GROUP :]
-    return padded
+def _padded(pointers: Any, size: int) -> tuple[Any, Any]:
+    """The last, shorter group of every row of ``size`` values, filled up with zeros, and where each now starts."""
+    padded = np.zeros((pointers.size, GROUP), np.float32)
+    _pad(pointers, size - size % GROUP, size % GROUP, padded)
+    start = padded.__array_interface__["data"][0]
+    return padded, np.arange(start, start + padded.nbytes, 4 * GROUP, dtype=np.uint64)
+
+
+@_compiled(types.void(_ADDRESSES, types.int64, types.int64, types.Array(types.float32, 2, "C")))
+def _pad(pointers: Any, first: int, count: int, padded: Any) -> None:
+    for i in range(pointers.size):
+        values = simd.floats_at(pointers[i] + np.uint64(4 * first), count)
+        for k in range(count):
+            padded[i, k] = values[k]
 
 
 @lru_cache(maxsize=simd.BLOCK)
@@ -240,13 +252,14 @@ def _products_loop(rest: int) -> Callable[..., int]:  # noqa: C901 - two flat lo
         block = np.empty((simd.BLOCK, simd.BLOCK), np.int64)
         base, stride = np.uint64(image.ctypes.data), np.uint64(2 * GROUP)
         limit, drop = np.float32(2.0**bits), np.int32(bits - IMAGE_BITS)
+        counts = np.zeros(256, np.int32)
         for g in range(first, groups):
             start = np.uint64(4 * GROUP * g)
             largest = 0
             for i in range(n):
-                fields[i, g] = simd.row_max(pointers[i] + start, GROUP) >> 23
+                fields[i, g] = simd.row_max(pointers[i] + start, GROUP, _AHEAD) >> 23
                 largest = max(largest, fields[i, g])
-            shift = _shift(fields, g, bits, guard)
+            shift = _shift(fields, g, bits, guard, counts)
             slot = 0
             while slot < keys.size and keys[slot] != shift and keys[slot] != _NO_SHIFT:
                 slot += 1
@@ -256,8 +269,9 @@ def _products_loop(rest: int) -> Callable[..., int]:  # noqa: C901 - two flat lo
             found[g] = shift
             scale = np.float32(2.0**shift)
             for i in range(n):
-                for line in range(0, 4 * GROUP, 64):
-                    simd.prefetch(pointers[i] + start + _AHEAD + np.uint64(line))
+                for line in range(0, 4 * GROUP, simd.BYTES):
+                    if not simd.in_row_max(line):
+                        simd.prefetch(pointers[i] + start + _AHEAD + np.uint64(line))
                 row = base + stride * np.uint64(i)
                 if largest - BIAS + shift <= bits:
                     simd.plain_image_row(pointers[i] + start, row, GROUP, scale, limit, drop)
@@ -409,14 +423,13 @@ def finish(total: Longs, divisor: int, inverses: Vector, out: Vector) -> None:
 def fused(n: int, low: int, high: int) -> Callable[..., None] | None:
     """A kernel that finds the scale, quantises, sorts, averages and converts a group while it is in the cache.
 
-    None where there is none: too many rows, or a sum of ranks that might not fit int32 (kept ranks lie below the voted
-    exponent, so ``|q| < 2^26``).
+    None where there are too many rows. Kept ranks lie below the voted exponent, so ``|q| < 2^26``.
 
     Returns:
         ``run(rows, bits, guard, out, fields, shifts)``: rows float32 from a group's first coordinate on; writes out float32,
         fields uint8 ``[n, groups]`` and shifts int32 ``[groups]``. ``low ≥ guard`` and ``n - high ≥ guard``.
     """
-    if n > MOST_UNROLLED or (high - low) << (30 - HEADROOM) >= 1 << 31:
+    if n > MOST_UNROLLED:
         return None
     network = selecting(n, frozenset(range(low, high))).tolist() if high - low < n else []
     loop = _fused_loop(
@@ -425,12 +438,15 @@ def fused(n: int, low: int, high: int) -> Callable[..., None] | None:
 
     def run(rows: Sequence[Vector], bits: int, guard: int, out: Vector, fields: Bytes, found: Integers) -> None:
         whole = out.size // GROUP
+        pointers = addresses(rows)
+        clamped = np.empty((n, GROUP), np.int32)  # made here: the loop uses its address only, which keeps nothing alive
         if whole:
-            loop(addresses(rows), whole, bits, guard, out, fields, found)
+            loop(pointers, whole, bits, guard, clamped, out, fields, found)
         if whole * GROUP < out.size:  # the last, shorter group: the same on a copy filled up with zeros
-            padded = _padded(rows, whole)
+            padded, places = _padded(pointers, out.size)
             last, field, shift = np.empty(GROUP, np.float32), np.empty((n, 1), np.uint8), np.empty(1, np.int32)
-            loop(addresses(list(padded)), 1, bits, guard, last, field, shift)
+            loop(places, 1, bits, guard, clamped, last, field, shift)
+            del padded  # held until here: the kernel has its addresses only
             out[whole * GROUP :] = last[: out.size - whole * GROUP]
             fields[:, whole:], found[whole:] = field, shift
 
@@ -439,26 +455,36 @@ def fused(n: int, low: int, high: int) -> Callable[..., None] | None:
 
 def _fused_loop(n: int, strip: Any, clamped_strip: Any) -> Callable[..., None]:
     @njit(nogil=True, error_model="numpy")
-    def loop(pointers: Any, groups: int, bits: int, guard: int, out: Vector, fields: Bytes, found: Integers) -> None:
-        clamped = np.empty((n, GROUP), np.int32)
+    def loop(
+        pointers: Any,
+        groups: int,
+        bits: int,
+        guard: int,
+        clamped: Integers,
+        out: Vector,
+        fields: Bytes,
+        found: Integers,
+    ) -> None:
         places = np.empty(n, np.uint64)
         for i in range(n):
             places[i] = np.uint64(clamped.ctypes.data) + np.uint64(4 * GROUP * i)
         target = np.uint64(out.ctypes.data)
         limit = np.float32(2.0**bits)
+        counts = np.zeros(256, np.int32)
         for g in range(groups):
             start = np.uint64(4 * GROUP * g)
             largest = 0
             for i in range(n):
-                fields[i, g] = simd.row_max(pointers[i] + start, GROUP) >> 23
+                fields[i, g] = simd.row_max(pointers[i] + start, GROUP, _AHEAD) >> 23
                 largest = max(largest, fields[i, g])
-            shift = _shift(fields, g, bits, guard)
+            shift = _shift(fields, g, bits, guard, counts)
             found[g] = shift
             scale, inverse = np.float32(2.0**shift), np.float32(2.0**-shift)
             if largest - BIAS + shift <= bits:
                 for j in range(0, 4 * GROUP, simd.BYTES):
-                    for i in range(n):
-                        simd.prefetch(pointers[i] + start + np.uint64(j) + _AHEAD)
+                    if not simd.in_row_max(j):
+                        for i in range(n):
+                            simd.prefetch(pointers[i] + start + np.uint64(j) + _AHEAD)
                     strip(pointers, start + np.uint64(j), scale, inverse, target + start + np.uint64(j))
             else:
                 for i in range(n):

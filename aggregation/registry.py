@@ -424,9 +424,13 @@ def _flat(updates: list[Tensors], ids: list[bytes], schema: Schema) -> tuple[tup
             require_schema(update, schema, half=True)
         except UpdateRejected as error:
             raise named(error, client) from error
-    return tuple(
-        tuple(np.require(update[name], requirements=["C", "A"]).reshape(-1) for update in updates) for name, _ in schema
-    )
+    return tuple(tuple(_contiguous(update[name]).reshape(-1) for update in updates) for name, _ in schema)
+
+
+def _contiguous(tensor: NDArray[Any]) -> NDArray[Any]:
+    """The tensor, copied where its values do not lie aligned and in a row."""
+    flags = tensor.flags
+    return tensor if flags.c_contiguous and flags.aligned else np.require(tensor, requirements=["C", "A"])
 
 
 def named(error: UpdateRejected, client: bytes) -> UpdateRejected:
@@ -436,13 +440,7 @@ def named(error: UpdateRejected, client: bytes) -> UpdateRejected:
 
 def _counts(scales: engine.Scales, bits: int) -> NDArray[np.int64]:
     """Per client and kind (may saturate, not all zero, all lost) the number of groups, int64 ``[3, n]``."""
-    return np.sum(
-        [
-            engine.coarse_groups(fields, shifts, bits)
-            for fields, shifts in zip(scales.fields, scales.shifts, strict=True)
-        ],
-        axis=0,
-    )
+    return np.array(engine.coarse_groups(np.hstack(scales.fields), np.hstack(scales.shifts), bits))
 
 
 def _client_reports(

@@ -27,6 +27,8 @@ _I8, _I16, _I32, _I64 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntTyp
 _INTS, _LONGS = ir.VectorType(_I32, WIDTH), ir.VectorType(_I64, WIDTH)
 _FLOATS, _DOUBLES = ir.VectorType(ir.FloatType(), WIDTH), ir.VectorType(ir.DoubleType(), WIDTH)
 _SHORTS = ir.VectorType(_I16, 2 * WIDTH)
+_LANES, _EARLY = 8, 2  # independent maxima hide the latency of a comparison; of as many lines, those asked for early
+_MOST_ADDED = 31  # values below 2^26 whose sum fits int32
 _MAGNITUDE = 0x7FFFFFFF  # an IEEE float without its sign; as an integer, ordered like the magnitude
 
 
@@ -34,8 +36,8 @@ def column_strip(n: int, low: int, high: int, network: Sequence[Sequence[int]], 
     """Intrinsic ``strip(pointers, offset, scale, inverse, output)``: 16 columns of a mean of ranks.
 
     Reads 16 values of each of the n rows at ``pointers[i] + offset`` (bytes), quantises them by ``scale`` (``floats``) or takes
-    them as int32, runs the network, sums ranks low … high-1 in int32 (callers see to it that the sum fits), divides by
-    their number, half to even, and stores ``float32(r) · inverse`` at ``output``.
+    them as int32 below 2^26, runs the network, sums ranks low … high-1, divides by their number (at most 64), half to even, and
+    stores ``float32(r) · inverse`` at ``output``.
     """
 
     @intrinsic
@@ -56,10 +58,13 @@ def column_strip(n: int, low: int, high: int, network: Sequence[Sequence[int]], 
                 else:
                     values.append(b.load(b.inttoptr(address, _INTS.as_pointer()), align=4))
             _exchange(b, values, network)
-            total = values[low]
-            for rank in range(low + 1, high):
-                total = b.add(total, values[rank])
-            mean = _divided(b, total, high - low)
+            parts = []
+            for start in range(low, high, _MOST_ADDED):
+                total = values[start]
+                for value in values[start + 1 : min(start + _MOST_ADDED, high)]:
+                    total = b.add(total, value)
+                parts.append(total)
+            mean = _divided(b, parts, high - low)
             result = b.fmul(b.sitofp(mean, _FLOATS), _splat(b, inverse))
             b.store(result, b.inttoptr(output, _FLOATS.as_pointer()), align=4)
             return context.get_dummy_value()
@@ -93,20 +98,25 @@ def rank_strip(n: int, low: int, high: int, network: Sequence[Sequence[int]]) ->
 
 
 @intrinsic
-def row_max(_context: Any, _address: Any, _count: Any) -> Any:
-    """``row_max(address, count)``: largest magnitude of ``count`` floats as its bit pattern; count a multiple of 128."""
+def row_max(_context: Any, _address: Any, _count: Any, _ahead: Any) -> Any:
+    """``row_max(address, count, ahead)``: largest magnitude of ``count`` floats as its bit pattern; count a multiple of 128.
+
+    Of every eight cache lines it asks for the first two, ``ahead`` bytes on (`in_row_max`), so that memory is not idle meanwhile.
+    """
 
     def generate(_context: Any, b: Any, _sig: Any, arguments: Any) -> Any:
-        address, count = arguments
-        lanes = 8  # independent maxima hide the latency of a comparison
+        address, count, ahead = arguments
         zero, mask = ir.Constant(_INTS, [0] * WIDTH), ir.Constant(_INTS, [_MAGNITUDE] * WIDTH)
-        slots = [cgutils.alloca_once_value(b, zero) for _ in range(lanes)]
+        slots = [cgutils.alloca_once_value(b, zero) for _ in range(_LANES)]
         for slot in slots:
             b.store(zero, slot)
-        with cgutils.for_range_slice(b, _I64(0), b.mul(count, _I64(4)), _I64(BYTES * lanes)) as (start, _):
+        with cgutils.for_range_slice(b, _I64(0), b.mul(count, _I64(4)), _I64(BYTES * _LANES)) as (start, _):
             for lane, slot in enumerate(slots):
-                pointer = b.inttoptr(b.add(address, b.add(start, _I64(BYTES * lane))), _INTS.as_pointer())
-                b.store(_larger(b, b.and_(b.load(pointer, align=4), mask), b.load(slot)), slot)
+                place = b.add(address, b.add(start, _I64(BYTES * lane)))
+                if lane < _EARLY:
+                    _prefetch(b, b.add(place, ahead))
+                loaded = b.load(b.inttoptr(place, _INTS.as_pointer()), align=4)
+                b.store(_larger(b, b.and_(loaded, mask), b.load(slot)), slot)
         most = b.load(slots[0])
         for slot in slots[1:]:
             most = _larger(b, b.load(slot), most)
@@ -115,7 +125,13 @@ def row_max(_context: Any, _address: Any, _count: Any) -> Any:
         )
         return b.call(reduce, [most])
 
-    return types.int32(types.uint64, types.int64), generate
+    return types.int32(types.uint64, types.int64, types.uint64), generate
+
+
+@njit(inline="always")
+def in_row_max(offset: Any) -> Any:
+    """Whether `row_max` asks for the cache line at this offset (bytes) in a row."""
+    return (offset // BYTES) % _LANES < _EARLY
 
 
 def dot_block(height: int, width: int, *, diagonal: bool = False) -> Callable[..., None]:
@@ -263,14 +279,18 @@ def prefetch(_context: Any, _address: Any) -> Any:
     """Ask for a cache line that will be read soon; any address is allowed."""
 
     def generate(context: Any, b: Any, _sig: Any, arguments: Any) -> Any:
-        pointer = b.inttoptr(arguments[0], _I8.as_pointer())
-        name = "llvm.prefetch.p0" if pointer.type.is_opaque else "llvm.prefetch.p0i8"
-        kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
-        # read, second-level cache (rows often share a page offset, and with it the few ways of a first-level set), data
-        b.call(cgutils.get_or_insert_function(b.module, kind, name), [pointer, _I32(0), _I32(2), _I32(1)])
+        _prefetch(b, arguments[0])
         return context.get_dummy_value()
 
     return types.void(types.uint64), generate
+
+
+def _prefetch(b: Any, address: Any) -> None:
+    pointer = b.inttoptr(address, _I8.as_pointer())
+    name = "llvm.prefetch.p0" if pointer.type.is_opaque else "llvm.prefetch.p0i8"
+    kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
+    # read, second-level cache (rows often share a page offset, and with it the few ways of a first-level set), data
+    b.call(cgutils.get_or_insert_function(b.module, kind, name), [pointer, _I32(0), _I32(2), _I32(1)])
 
 
 def _exchange(b: Any, values: list[Any], network: Sequence[Sequence[int]]) -> None:
@@ -284,25 +304,20 @@ def _exchange(b: Any, values: list[Any], network: Sequence[Sequence[int]]) -> No
             values[j] = larger
 
 
-def _divided(b: Any, total: Any, divisor: int) -> Any:
-    """``round_half_even(total / divisor)`` of int32 without a division.
+def _divided(b: Any, parts: Sequence[Any], divisor: int) -> Any:
+    """``round_half_even(sum of parts / divisor)`` of int32 without a division; the sum is at most 2^32, the divisor at most 64.
 
-    The product with the float64 reciprocal is within 2^-21 of the quotient, which, unless it is a tie, is at least
-    1/(2·divisor) away from one: so rint is right but for ties, and the exact remainder shows those.
+    y = float64(1 / divisor) is off by at most 2^-54 of itself (49, which is odd, by 2^-53). So the product of a tie, less than 2^(e+1),
+    is off by less than half a unit of float64 there, 2^(e-53), and comes out as the tie; any other quotient is at least
+    1/(2·divisor) away from one, and its product within 2^-20. rint does the rest.
     """
     if divisor == 1:
-        return total
+        return parts[0]
+    exact = b.sitofp(parts[0], _DOUBLES)
+    for part in parts[1:]:
+        exact = b.fadd(exact, b.sitofp(part, _DOUBLES))
     factor = ir.Constant(_DOUBLES, [1.0 / divisor] * WIDTH)
-    rounded = b.fptosi(_call(b, "llvm.rint.v16f64", _DOUBLES, b.fmul(b.sitofp(total, _DOUBLES), factor)), _INTS)
-    if divisor & (divisor - 1) == 0 or divisor % 2:
-        return rounded  # the reciprocal is exact, or there are no ties
-    one, zero = ir.Constant(_INTS, [1] * WIDTH), ir.Constant(_INTS, [0] * WIDTH)
-    rest = b.sub(total, b.mul(rounded, ir.Constant(_INTS, [divisor] * WIDTH)))
-    half = ir.Constant(_INTS, [divisor // 2] * WIDTH)
-    odd = b.icmp_signed("!=", b.and_(rounded, one), zero)
-    up = b.and_(odd, b.icmp_signed("==", rest, half))
-    down = b.and_(odd, b.icmp_signed("==", rest, b.neg(half)))
-    return b.add(rounded, b.sub(b.zext(up, _INTS), b.zext(down, _INTS)))
+    return b.fptosi(_call(b, "llvm.rint.v16f64", _DOUBLES, b.fmul(exact, factor)), _INTS)
 
 
 def _pair_products(b: Any, x: Any, y: Any) -> Any:

@@ -323,8 +323,9 @@ contract MemberRegistry is IMemberRegistry {
         if (phase != IRoundManager.Phase.Finalized) revert RoundNotFinalized(round, phase);
         // Every accepted update vests the same.
         // slither-disable-next-line unused-return
-        (IRoundManager.UpdateStatus status,,) = rounds.resultOf(round, index);
+        (IRoundManager.UpdateStatus status,,,, bool isForfeited) = rounds.resultOf(round, index);
         if (status != IRoundManager.UpdateStatus.Accepted) revert UpdateNotAccepted(round, index, status);
+        if (isForfeited) revert UpdateIsForfeited(round, index);
         return rounds.ownerOf(round, index);
     }
 

@@ -43,6 +43,8 @@ contract RewardDistributor is IRewardDistributor {
     mapping(uint256 round => mapping(uint256 page => Page)) private _pages;
     BitMaps.BitMap private _treasuryClaimed;
     mapping(address member => Checkpoints.Trace208 byRound) private _credits;
+    /// @dev Credits claimed after those of a later round: a trace only appends. In order of claim, `_key` is the round.
+    mapping(address member => Checkpoints.Checkpoint208[]) private _lateCredits;
 
     // --- deployment ---------------------------------------------------------------------------------------------------
 
@@ -82,11 +84,12 @@ contract RewardDistributor is IRewardDistributor {
 
     /// @inheritdoc IRewardDistributor
     function claim(uint256 round, uint16 index) external override returns (uint256 amount) {
-        uint256 e = _finalizedEmission(round);
+        uint256 e = emission(round);
+        IRoundManager.Earnings memory earned = roundManager.earningsOf(round, index);
+        if (earned.phase != IRoundManager.Phase.Finalized) revert NotFinalized(round, earned.phase);
         Page memory page = _pages[round][index / PAGE_SIZE];
         uint128 bit = _bit(index);
         if (page.claimed & bit != 0) revert AlreadyClaimed(round, index);
-        IRoundManager.Earnings memory earned = roundManager.earningsOf(round, index);
         (uint256 trainerReward, uint256 verifierReward, uint256 attesterReward) = _rewardsDown(e, earned);
         amount = trainerReward + verifierReward + attesterReward;
         // A round mints at most its emission, far below 128 bits.
@@ -100,7 +103,11 @@ contract RewardDistributor is IRewardDistributor {
 
     /// @inheritdoc IRewardDistributor
     function claimTreasury(uint256 round) external override returns (uint256 amount) {
-        amount = RewardMath.treasuryDown(_finalizedEmission(round));
+        amount = RewardMath.treasuryDown(emission(round));
+        // A round that ended has no deadline left to look at.
+        // slither-disable-next-line unused-return
+        (IRoundManager.Phase phase,) = roundManager.phaseOf(round);
+        if (phase != IRoundManager.Phase.Finalized) revert NotFinalized(round, phase);
         if (_treasuryClaimed.get(round)) revert TreasuryAlreadyClaimed(round);
         _treasuryClaimed.set(round);
         emit TreasuryClaimed(round, treasury, amount);
@@ -117,11 +124,23 @@ contract RewardDistributor is IRewardDistributor {
 
     /// @inheritdoc IRewardDistributor
     function mintedIn(uint256 round) external view override returns (uint256 amount) {
-        uint256 n = roundManager.roundOf(round).reveals;
-        for (uint256 page = 0; page * PAGE_SIZE < n; ++page) {
-            amount += _pages[round][page].minted;
-        }
+        // Whether all have claimed does not matter here.
+        // slither-disable-next-line unused-return
+        (amount,) = creditsIn(round);
         if (_treasuryClaimed.get(round)) amount += RewardMath.treasuryDown(emission(round));
+    }
+
+    /// @inheritdoc IRewardDistributor
+    function creditsIn(uint256 round) public view override returns (uint256 amount, bool isComplete) {
+        uint256 n = roundManager.roundOf(round).reveals;
+        isComplete = n != 0;
+        for (uint256 first = 0; first < n; first += PAGE_SIZE) {
+            Page storage page = _pages[round][first / PAGE_SIZE];
+            amount += page.minted;
+            // Only indices on the ring can be claimed, so a whole page has exactly these bits.
+            uint256 all = (1 << Math.min(n - first, PAGE_SIZE)) - 1;
+            if (page.claimed != all) isComplete = false;
+        }
     }
 
     /// @inheritdoc IRewardDistributor
@@ -135,41 +154,40 @@ contract RewardDistributor is IRewardDistributor {
     }
 
     /// @inheritdoc IRewardDistributor
-    function creditAt(address member, uint256 round) external view override returns (uint256) {
+    function creditAt(address member, uint256 round) external view override returns (uint256 credit) {
         // Keys have 48 bits; a later round than any key asks for everything.
-        return _credits[member].upperLookupRecent(uint48(Math.min(round, type(uint48).max)));
+        credit = _credits[member].upperLookupRecent(uint48(Math.min(round, type(uint48).max)));
+        Checkpoints.Checkpoint208[] storage late = _lateCredits[member];
+        uint256 count = late.length;
+        for (uint256 i = 0; i < count; ++i) {
+            Checkpoints.Checkpoint208 storage one = late[i];
+            if (one._key <= round) credit += one._value;
+        }
     }
 
     // --- helpers ------------------------------------------------------------------------------------------------------
 
-    function _finalizedEmission(uint256 round) private view returns (uint256 e) {
-        e = emission(round);
-        // A round that ended has no deadline left to look at.
-        // slither-disable-next-line unused-return
-        (IRoundManager.Phase phase,) = roundManager.phaseOf(round);
-        if (phase != IRoundManager.Phase.Finalized) revert NotFinalized(round, phase);
-    }
-
-    /// @dev All zero for an owner whose own update was Malformed or Harmful.
+    /// @dev All zero for an owner whose own update was Malformed, Harmful or a copy.
     function _rewardsDown(uint256 e, IRoundManager.Earnings memory earned)
         private
         view
         returns (uint256 trainerReward, uint256 verifierReward, uint256 attesterReward)
     {
-        if (
-            earned.status == IRoundManager.UpdateStatus.Malformed || earned.status == IRoundManager.UpdateStatus.Harmful
-        ) return (0, 0, 0);
+        if (earned.isForfeited) return (0, 0, 0);
         trainerReward = RewardMath.trainerDown(e, earned.isSealed, earned.weight, earned.sumWeight, wTarget);
         verifierReward = RewardMath.verifierDown(e, earned.participants, earned.verifiers, earned.correct);
         if (earned.isCorrectAttester) attesterReward = RewardMath.attesterDown(e, earned.attesters);
     }
 
-    /// @dev A trace only appends, so a claim for an older round than the last credited counts from that last round on.
+    /// @dev Exact in every order of claims: anybody may claim for anybody, and must not move another's credits.
     function _credit(address member, uint256 round, uint256 amount) private {
         Checkpoints.Trace208 storage trace = _credits[member];
         (bool exists, uint48 last, uint208 total) = trace.latestCheckpoint();
         uint48 key = SafeCast.toUint48(round);
-        if (exists && last > key) key = last;
+        if (exists && last > key) {
+            _lateCredits[member].push(Checkpoints.Checkpoint208(key, SafeCast.toUint208(amount)));
+            return;
+        }
         // The former and the new total, which the line above read and made.
         // slither-disable-next-line unused-return
         trace.push(key, total + SafeCast.toUint208(amount));

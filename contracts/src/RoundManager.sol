@@ -1,74 +1,120 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
+import {IGuardian} from "./interfaces/IGuardian.sol";
+import {IGuidelineRegistry} from "./interfaces/IGuidelineRegistry.sol";
 import {IMemberRegistry} from "./interfaces/IMemberRegistry.sol";
 import {IRoundManager} from "./interfaces/IRoundManager.sol";
 import {CommitHash} from "./libraries/CommitHash.sol";
-import {Results} from "./libraries/Results.sol";
+import {Lane, Results} from "./libraries/Results.sol";
 import {RingShuffle} from "./libraries/RingShuffle.sol";
 import {ScoreSlot, ScoreSlots} from "./libraries/ScoreSlots.sol";
-import {SCORE_FIELDS, ScoreWord} from "./libraries/ScoreWord.sol";
+import {ScoreWord} from "./libraries/ScoreWord.sol";
 import {Tally} from "./libraries/Tally.sol";
-import {RoundFaults} from "./rounds/RoundFaults.sol";
 import {RoundParams} from "./rounds/RoundParams.sol";
 import {RoundState} from "./rounds/RoundState.sol";
 
 /// @title RoundManager
 /// @notice The state machine of a round; the manual is IRoundManager.
-/// @dev Three parts below this one: RoundParams (constants), RoundState (storage and views), RoundFaults (penalties).
-contract RoundManager is RoundFaults {
-    using Results for mapping(uint256 chunk => uint256 lanes);
+/// @dev Two parts below this one: RoundParams (constants), RoundState (storage and views).
+contract RoundManager is RoundState {
+    using Results for mapping(uint256 slot => uint256 lanes);
 
-    /// @dev What one call of `settle` adds to the round.
-    struct Sums {
+    /// @dev What one call of `settle` works on, and what it adds to the round.
+    struct Settling {
+        bytes32 seed;
+        uint256 n;
+        uint256 half; // of the ring's permutation
+        uint256 k;
+        bool isRetry;
+        Tally.Bounds bounds;
         uint16 settled;
         uint16 accepted;
-        uint128 weight;
+        uint16 unscored;
+        uint40 weight;
+    }
+
+    modifier onlyCourt() {
+        if (msg.sender != court) revert NotCourt(msg.sender, court);
+        _;
     }
 
     // --- deployment ---------------------------------------------------------------------------------------------------
 
     /// @param registry_ MemberRegistry, deployed already; names this contract as its RoundManager.
-    /// @param guidelineHash_ SHA-256 of the guideline.
+    /// @param guidelines_ GuidelineRegistry, deployed already.
+    /// @param court_ RoundCourt, deployed later at this precomputed address; its constructor checks that it is named here.
+    /// @param guardian_ Guardian, deployed already.
     /// @param modelHash SHA-256 of the genesis checkpoint.
     /// @param cid 32-byte digest of its CIDv0.
     /// @param p Constants, each within the bounds of RoundParams.
-    constructor(IMemberRegistry registry_, bytes32 guidelineHash_, bytes32 modelHash, bytes32 cid, Params memory p)
-        RoundParams(p)
-        RoundState(registry_, guidelineHash_, modelHash, cid)
-    {}
+    constructor(
+        IMemberRegistry registry_,
+        IGuidelineRegistry guidelines_,
+        address court_,
+        IGuardian guardian_,
+        bytes32 modelHash,
+        bytes32 cid,
+        Params memory p
+    ) RoundParams(p) RoundState(registry_, guidelines_, court_, guardian_, modelHash, cid) {}
 
     // --- opening ------------------------------------------------------------------------------------------------------
 
     /// @inheritdoc IRoundManager
     function openRound(bytes32 benchmarkCommitment) external override returns (uint256 round) {
+        if (guardian.isPaused(IGuardian.Entry.OpenRound)) revert EntryPaused(IGuardian.Entry.OpenRound);
         uint256 last = _current;
         Round storage ended = _rounds[last];
         if (ended.phase < Phase.Finalized) revert RoundRunning(last, ended.phase);
         round = last + 1;
+        _requireOpener(round, uint256(ended.deadline) + OPEN_WINDOW, benchmarkCommitment);
 
-        uint256 windowEnd = uint256(ended.deadline) + OPEN_WINDOW;
-        bool isWindowOpen = block.timestamp <= windowEnd;
-        if (isWindowOpen) _requireSteward(round);
-        if (isWindowOpen != (benchmarkCommitment != 0)) {
-            revert WrongSeal(benchmarkCommitment, windowEnd, block.timestamp);
-        }
-
-        Round storage parent = _rounds[_latestFinalized];
         Round storage r = _rounds[round];
-        uint40 deadline = uint40(block.timestamp) + COMMIT_DURATION;
         r.phase = Phase.Commit;
-        r.deadline = deadline;
+        r.deadline = uint40(block.timestamp) + COMMIT_DURATION;
         r.openedAt = uint40(block.timestamp);
         r.expected = registry.eligibleCount();
         if (benchmarkCommitment != 0) {
             r.seal = Seal.Committed;
+            r.steward = msg.sender;
             r.benchmarkCommitment = benchmarkCommitment;
         }
         _current = uint128(round);
+        bytes32 guidelineHash = _pinGuideline(r);
+        Round storage parent = _rounds[_latestFinalized];
         emit RoundOpened(
-            round, msg.sender, parent.modelHash, parent.cid, guidelineHash, benchmarkCommitment, r.expected, deadline
+            round,
+            msg.sender,
+            parent.modelHash,
+            parent.cid,
+            r.epoch,
+            guidelineHash,
+            benchmarkCommitment,
+            r.expected,
+            r.deadline
         );
+    }
+
+    /// @dev Within the window: the steward, with a slice. Later: anybody, without.
+    function _requireOpener(uint256 round, uint256 windowEnd, bytes32 benchmarkCommitment) private view {
+        bool isWindowOpen = block.timestamp <= windowEnd;
+        if (isWindowOpen) {
+            address steward = registry.seatHolder(round % registry.seatCount());
+            if (msg.sender != steward) revert NotSteward(msg.sender, steward);
+        }
+        if (isWindowOpen != (benchmarkCommitment != 0)) {
+            revert WrongSeal(benchmarkCommitment, windowEnd, block.timestamp);
+        }
+    }
+
+    /// @dev A change of the guideline takes effect with the next round, never within one.
+    function _pinGuideline(Round storage r) private returns (bytes32 guidelineHash) {
+        IGuidelineRegistry.Scoring memory scoring;
+        (r.epoch, guidelineHash, scoring) = guidelines.current();
+        r.tau = scoring.tau;
+        r.deltaMin = scoring.deltaMin;
+        r.harmMin = scoring.harmMin;
+        r.gainCap = scoring.gainCap;
     }
 
     // --- updates ------------------------------------------------------------------------------------------------------
@@ -118,7 +164,7 @@ contract RoundManager is RoundFaults {
     function revealBenchmark(uint256 round, bytes32 contentHash, bytes32 cid, bytes32 salt) external override {
         Round storage r = _open(round, Phase.Reveal);
         if (r.seal != Seal.Committed) revert NoSealToReveal(r.seal, Seal.Committed);
-        _requireSteward(round);
+        if (msg.sender != r.steward) revert NotSteward(msg.sender, r.steward);
         bytes32 opened = CommitHash.benchmark(block.chainid, address(this), round, msg.sender, contentHash, cid, salt);
         if (opened != r.benchmarkCommitment) revert CommitmentMismatch(r.benchmarkCommitment, opened);
 
@@ -130,21 +176,28 @@ contract RoundManager is RoundFaults {
 
     /// @inheritdoc IRoundManager
     function commitScores(uint256 round, uint16 index, bytes32 commitment) external override {
-        Round storage r = _open(round, Phase.ScoreCommit);
+        Round storage r = _rounds[round];
+        bool isRetry = r.phase == Phase.RetryCommit;
+        _requireOpen(r, isRetry ? Phase.RetryCommit : Phase.ScoreCommit);
         _requireOwner(_owners[round][index]);
-        Entry entry = _scores[round][index].entryOf();
+        mapping(uint256 index => ScoreSlot) storage scores = _wordsOf(round, isRetry);
+        Entry entry = scores[index].entryOf();
         if (entry != Entry.None) revert WrongEntry(msg.sender, entry, Entry.None);
 
-        ++r.scoreCommits;
-        _scores[round][index] = ScoreSlots.pack(Entry.Committed, ScoreSlots.cut(commitment));
+        if (isRetry) ++r.retryCommits;
+        else ++r.scoreCommits;
+        scores[index] = ScoreSlots.pack(Entry.Committed, ScoreSlots.cut(commitment));
         emit ScoresCommitted(round, index, msg.sender, commitment);
     }
 
     /// @inheritdoc IRoundManager
     function revealScores(uint256 round, uint16 index, uint256 word, bytes32 salt) external override {
-        Round storage r = _open(round, Phase.ScoreReveal);
+        Round storage r = _rounds[round];
+        bool isRetry = r.phase == Phase.RetryReveal;
+        _requireOpen(r, isRetry ? Phase.RetryReveal : Phase.ScoreReveal);
         _requireOwner(_owners[round][index]);
-        ScoreSlot slot = _scores[round][index];
+        mapping(uint256 index => ScoreSlot) storage scores = _wordsOf(round, isRetry);
+        ScoreSlot slot = scores[index];
         if (slot.entryOf() != Entry.Committed) revert WrongEntry(msg.sender, slot.entryOf(), Entry.Committed);
         uint256 opened = ScoreSlots.cut(CommitHash.scores(block.chainid, address(this), round, msg.sender, word, salt));
         if (opened != slot.contentOf()) {
@@ -152,9 +205,19 @@ contract RoundManager is RoundFaults {
         }
         ScoreWord.requireValid(word);
 
-        ++r.scoreReveals;
-        _scores[round][index] = ScoreSlots.pack(Entry.Revealed, word);
+        if (isRetry) ++r.retryReveals;
+        else ++r.scoreReveals;
+        scores[index] = ScoreSlots.pack(Entry.Revealed, word);
         emit ScoresRevealed(round, index, msg.sender, word);
+    }
+
+    function _wordsOf(uint256 round, bool isRetry)
+        private
+        view
+        returns (mapping(uint256 index => ScoreSlot) storage words)
+    {
+        if (isRetry) return _retryScores[round];
+        return _scores[round];
     }
 
     // --- verdicts -----------------------------------------------------------------------------------------------------
@@ -162,75 +225,77 @@ contract RoundManager is RoundFaults {
     /// @inheritdoc IRoundManager
     function settle(uint256 round, uint16[] calldata indices) external override {
         if (indices.length > MAX_SETTLE) revert TooManyIndices(indices.length, MAX_SETTLE);
-        Round storage r = _open(round, Phase.Settle);
-        (bytes32 seed, uint256 n) = _ring(round);
-        UpdateStatus[] memory statuses = new UpdateStatus[](indices.length);
-        Sums memory sums = Sums({settled: 0, accepted: 0, weight: 0});
+        Round storage r = _rounds[round];
+        bool isRetry = r.phase == Phase.RetrySettle;
+        _requireOpen(r, isRetry ? Phase.RetrySettle : Phase.Settle);
+        Settling memory s;
+        s.isRetry = isRetry;
+        s.seed = r.seed;
+        s.n = r.reveals;
+        s.half = RingShuffle.halfOf(s.n);
+        s.k = _verifiersOf(s.n);
+        s.bounds.tau = r.tau;
+        s.bounds.deltaMin = int256(uint256(r.deltaMin));
+        s.bounds.harmMin = int256(uint256(r.harmMin));
+        s.bounds.gainCap = int256(uint256(r.gainCap));
         for (uint256 i = 0; i < indices.length; ++i) {
-            statuses[i] = _settleOne(round, seed, n, indices[i], sums);
+            _settleOne(round, indices[i], s);
         }
-        r.settled += sums.settled;
-        r.accepted += sums.accepted;
-        r.sumWeight += sums.weight;
-
-        for (uint256 i = 0; i < indices.length; ++i) {
-            _slashFor(statuses[i], round, indices[i]);
+        r.accepted += s.accepted;
+        r.sumWeight += s.weight;
+        if (isRetry) {
+            // A retried update waits no longer, whatever came of it.
+            r.unscored -= s.settled;
+        } else {
+            r.settled += s.settled;
+            r.unscored += s.unscored;
         }
     }
 
-    /// @dev Adds to `sums`. Pending, and nothing added, where the update was settled before.
-    function _settleOne(uint256 round, bytes32 seed, uint256 n, uint16 index, Sums memory sums)
-        private
-        returns (UpdateStatus status)
-    {
-        if (index >= n) revert NoSuchIndex(index, n);
-        uint256 position = RingShuffle.forward(seed, n, index);
-        // The gain of an earlier verdict does not matter here.
-        // slither-disable-next-line unused-return
-        (status,) = _results[round].read(position);
-        if (status != UpdateStatus.Pending) return UpdateStatus.Pending;
+    /// @dev Adds to the sums of `s`, and nothing where the update was settled before.
+    function _settleOne(uint256 round, uint16 index, Settling memory s) private {
+        if (index >= s.n) revert NoSuchIndex(index, s.n);
+        uint256 position = RingShuffle.forward(s.seed, s.n, index);
+        Lane lane = _results[round].read(position);
+        if (s.isRetry ? lane.statusOf() != UpdateStatus.Unscored || lane.isRetried() : lane.isSettled()) return;
 
-        uint256 k = _verifiersOf(n);
-        Tally.Verdict memory verdict = Tally.settle(_fieldsAbout(round, seed, n, k, position), k, _bounds());
-        status = verdict.status;
-        // At most gainCap, which has 32 bits.
+        Tally.Verdict memory verdict = Tally.settle(_fieldsAbout(round, position, s), s.k, s.bounds);
+        // At most gainCap, which has 24 bits.
         uint32 weight = uint32(verdict.weight);
-        ++sums.settled;
-        if (status == UpdateStatus.Accepted) {
-            ++sums.accepted;
-            sums.weight += weight;
+        ++s.settled;
+        if (verdict.status == UpdateStatus.Accepted) {
+            ++s.accepted;
+            s.weight += weight;
+        } else if (verdict.status == UpdateStatus.Unscored) {
+            ++s.unscored;
         }
-        _results[round].write(position, status, verdict.gain);
+        _results[round].write(position, Results.pack(verdict.status, verdict.gain, s.isRetry));
         // A gain has 20 bits; votes are at most 7.
         emit UpdateSettled(
-            round, index, _owners[round][index], status, int32(verdict.gain), uint8(verdict.votes), weight
+            round, index, _owners[round][index], verdict.status, int32(verdict.gain), uint8(verdict.votes), weight
         );
     }
 
-    /// @dev What the k verifiers say about the update at `position`: field j of the word of position − 1 − j.
-    function _fieldsAbout(uint256 round, bytes32 seed, uint256 n, uint256 k, uint256 position)
+    /// @dev What the k verifiers say about the update at `position`: field j of the word of position − 1 − j, in the retry
+    /// of the second word of position − k − 1 − j.
+    function _fieldsAbout(uint256 round, uint256 position, Settling memory s)
         private
         view
-        returns (uint256[SCORE_FIELDS] memory fields)
+        returns (uint256[] memory fields)
     {
-        mapping(uint256 index => ScoreSlot) storage scores = _scores[round];
-        // Unchecked: j ends at k ≤ 7, and a position steps back from 0 to n − 1.
+        mapping(uint256 index => ScoreSlot) storage scores = _wordsOf(round, s.isRetry);
+        (bytes32 seed, uint256 n, uint256 half, uint256 k) = (s.seed, s.n, s.half, s.k);
+        fields = new uint256[](k);
+        // Unchecked: j ends at k ≤ 7, a retry has n > 2k, and a position steps back from 0 to n − 1.
         unchecked {
+            if (s.isRetry) position = (position + n - k) % n;
             for (uint256 j = 0; j < k; ++j) {
+                // Below n, as the walk needs.
                 position = (position == 0 ? n : position) - 1;
-                ScoreSlot slot = scores[RingShuffle.inverse(seed, n, position)];
+                ScoreSlot slot = scores[RingShuffle.inverse(seed, n, half, position)];
                 if (slot.entryOf() == Entry.Revealed) fields[j] = ScoreWord.field(slot.contentOf(), j);
             }
         }
-    }
-
-    function _bounds() private view returns (Tally.Bounds memory) {
-        return Tally.Bounds({
-            tau: TAU,
-            deltaMin: int256(uint256(DELTA_MIN)),
-            harmMin: int256(uint256(HARM_MIN)),
-            gainCap: int256(uint256(GAIN_CAP))
-        });
     }
 
     // --- aggregate ----------------------------------------------------------------------------------------------------
@@ -251,13 +316,14 @@ contract RoundManager is RoundFaults {
     function proposeAggregate(uint256 round, bytes32 secret, bytes32 modelHash, bytes32 cid) external override {
         Round storage r = _open(round, Phase.Attest);
         (bytes32 seed, uint256 n) = _ring(round);
+        uint256 half = RingShuffle.halfOf(n);
         uint256 attesters = _attestersOf(n);
         uint32 correct = 0;
         uint8 votes = 0;
         for (uint256 slot = 0; slot < attesters; ++slot) {
             bytes32 attestation = _attestations[round][slot];
             if (attestation == 0) continue;
-            address attester = _owners[round][RingShuffle.inverse(seed, n, slot)];
+            address attester = _owners[round][RingShuffle.inverse(seed, n, half, slot)];
             if (attestation == CommitHash.attestation(round, attester, secret, modelHash, cid)) {
                 correct |= _bit(slot);
                 ++votes;
@@ -288,15 +354,12 @@ contract RoundManager is RoundFaults {
         }
         if (block.timestamp <= r.deadline && !_isComplete(r, phase)) revert TooEarly(r.deadline, block.timestamp);
 
-        VoidReason reason = _voidReason(r, phase);
+        Phase next = _nextOf(r, phase);
+        VoidReason reason = _voidReason(r, phase, next);
         if (reason != VoidReason.None) {
-            r.voidReason = reason;
-            _enter(r, round, Phase.Voided);
-            emit RoundVoided(round, reason);
+            _void(r, round, reason);
             return;
         }
-        // Phases follow one another by number; Attest is left by a proposal, Finalized is never left.
-        Phase next = Phase(uint8(phase) + 1);
         _enter(r, round, next);
         if (next == Phase.Seed) {
             _pinSeed(r, round);
@@ -313,14 +376,26 @@ contract RoundManager is RoundFaults {
         if (phase == Phase.ScoreCommit) return r.scoreCommits == r.reveals;
         if (phase == Phase.ScoreReveal) return r.scoreReveals == r.scoreCommits;
         if (phase == Phase.Settle) return r.settled == r.reveals;
+        if (phase == Phase.RetryCommit) return r.retryCommits == r.reveals;
+        if (phase == Phase.RetryReveal) return r.retryReveals == r.retryCommits;
+        if (phase == Phase.RetrySettle) return r.unscored == 0;
         return false; // Attest ends by a proposal, Challenge by its deadline
     }
 
-    /// @dev Why a round that leaves `phase` now is Voided; None where it goes on.
-    function _voidReason(Round storage r, Phase phase) private view returns (VoidReason) {
+    /// @dev Phases follow one another by number. The retry is skipped where no update needs it or the ring is too small for a
+    /// second panel; Attest is left by a proposal, Finalized is never left.
+    function _nextOf(Round storage r, Phase phase) private view returns (Phase) {
+        if (phase == Phase.Settle && (r.unscored == 0 || r.reveals <= 2 * _verifiersOf(r.reveals))) {
+            return Phase.Attest;
+        }
+        return Phase(uint8(phase) + 1);
+    }
+
+    /// @dev Why a round that leaves `phase` for `next` is Voided; None where it goes on.
+    function _voidReason(Round storage r, Phase phase, Phase next) private view returns (VoidReason) {
         if (phase == Phase.Commit && r.commits < MIN_PARTICIPANTS) return VoidReason.TooFewCommits;
         if (phase == Phase.Reveal && r.reveals < MIN_PARTICIPANTS) return VoidReason.TooFewReveals;
-        if (phase == Phase.Settle && r.accepted == 0) return VoidReason.NothingAccepted;
+        if (next == Phase.Attest && r.accepted == 0) return VoidReason.NothingAccepted;
         if (phase == Phase.Attest) return VoidReason.NoQuorum;
         return VoidReason.None;
     }
@@ -330,6 +405,12 @@ contract RoundManager is RoundFaults {
         r.phase = phase;
         r.deadline = deadline;
         emit PhaseChanged(round, phase, deadline);
+    }
+
+    function _void(Round storage r, uint256 round, VoidReason reason) private {
+        r.voidReason = reason;
+        _enter(r, round, Phase.Voided);
+        emit RoundVoided(round, reason);
     }
 
     /// @dev The block is pinned before it exists, so neither the last to reveal nor the caller of `advance` picks the seed.
@@ -353,12 +434,59 @@ contract RoundManager is RoundFaults {
         _enter(r, round, Phase.ScoreCommit);
     }
 
-    // --- helpers ------------------------------------------------------------------------------------------------------
+    // --- hooks of the court -------------------------------------------------------------------------------------------
 
-    function _requireSteward(uint256 round) private view {
-        address steward = registry.seatHolder(round % registry.seatCount());
-        if (msg.sender != steward) revert NotSteward(msg.sender, steward);
+    /// @inheritdoc IRoundManager
+    function extend(uint256 round, uint40 until) external override onlyCourt {
+        Round storage r = _open(round, Phase.Challenge);
+        uint256 latest = block.timestamp + DISPUTE_DURATION;
+        if (until > latest) revert ExtensionTooLong(until, latest);
+        if (until <= r.deadline) return;
+        r.deadline = until;
+        emit DeadlineExtended(round, until);
     }
+
+    /// @inheritdoc IRoundManager
+    function rescore(uint256 round, uint16 index, UpdateStatus status, int256 gain) external override onlyCourt {
+        Round storage r = _judged(round);
+        uint256 position = RingShuffle.forward(r.seed, r.reveals, index);
+        Lane before = _results[round].read(position);
+        Lane lane = before.withVerdict(status, gain);
+        uint32 weight = _weightOf(lane, r.gainCap);
+        bool wasAccepted = before.statusOf() == UpdateStatus.Accepted;
+        bool isAccepted = status == UpdateStatus.Accepted;
+        r.sumWeight = r.sumWeight + weight - _weightOf(before, r.gainCap);
+        _results[round].write(position, lane);
+        // A gain has 20 bits.
+        emit UpdateRescored(round, index, _owners[round][index], status, int32(gain), weight);
+        if (wasAccepted == isAccepted) return;
+        if (isAccepted) ++r.accepted;
+        else --r.accepted;
+        if (r.phase == Phase.Challenge) _void(r, round, VoidReason.CourtVoided);
+    }
+
+    /// @inheritdoc IRoundManager
+    function voidRound(uint256 round) external override onlyCourt {
+        Round storage r = _judged(round);
+        if (r.phase == Phase.Challenge) _void(r, round, VoidReason.CourtVoided);
+    }
+
+    /// @inheritdoc IRoundManager
+    function forfeit(uint256 round, uint16 index) external override onlyCourt {
+        Round storage r = _rounds[round];
+        if (r.phase != Phase.Challenge) revert WrongPhase(r.phase, Phase.Challenge);
+        uint256 position = RingShuffle.forward(r.seed, r.reveals, index);
+        _results[round].write(position, _results[round].read(position).forfeited());
+        emit UpdateForfeited(round, index, _owners[round][index]);
+    }
+
+    /// @dev The round, if a jury's verdict may change it: in Challenge before its deadline, or voided by a jury.
+    function _judged(uint256 round) private view returns (Round storage r) {
+        r = _rounds[round];
+        if (r.voidReason != VoidReason.CourtVoided) _requireOpen(r, Phase.Challenge);
+    }
+
+    // --- helpers ------------------------------------------------------------------------------------------------------
 
     function _requireOwner(address owner) private view {
         if (msg.sender != owner) revert NotRingOwner(msg.sender, owner);

@@ -36,7 +36,7 @@ contract GasTest is Community {
         distributor.claimTreasury(round);
         _under("claimTreasury", 100_000);
         registry.vest(round, 0);
-        _under("vest: first of a round", 70_000);
+        _under("vest: first of a round", 72_000);
         registry.vest(round, 1);
         _under("vest", 70_000);
 
@@ -75,7 +75,7 @@ contract GasTest is Community {
 
     function _measuredRound() private returns (uint256 round) {
         round = _open();
-        _under("openRound", 115_000);
+        _under("openRound", 175_000);
         for (uint256 i = 0; i < SIZE; ++i) {
             _commit(round, members[i]);
             if (i == 5) _under("commitUpdate", 60_000);
@@ -118,15 +118,20 @@ contract GasTest is Community {
         _under("advance: to Finalized", 60_000);
     }
 
+    /// Mean over four batches of 8: the walks of a single one depend on the seed.
     function _settleMeasured(uint256 round) private {
+        uint256 total = 0;
         for (uint16 batch = 0; batch < SIZE / 8; ++batch) {
             uint16[] memory indices = new uint16[](8);
             for (uint16 i = 0; i < 8; ++i) {
                 indices[i] = batch * 8 + i;
             }
             rounds.settle(round, indices);
-            if (batch == 1) _under("settle: 8", 8 * 42_000);
+            total += vm.lastCallGas().gasTotalUsed;
         }
+        total /= SIZE / 8;
+        vm.snapshotValue("settle: 8", total);
+        assertLe(total, 8 * 42_000, "settle: 8");
     }
 
     /// Settling, the most expensive act per participant, for rings of three sizes.
@@ -159,8 +164,10 @@ contract GasTest is Community {
     /// EIP-170, and a committed size.
     function test_codeSizesFit() public {
         uint256 limit = 24_576;
-        address[4] memory deployed = [address(rounds), address(registry), address(distributor), address(token)];
-        string[4] memory names = ["RoundManager", "MemberRegistry", "RewardDistributor", "ContributionToken"];
+        address[5] memory deployed =
+            [address(rounds), address(court), address(registry), address(distributor), address(token)];
+        string[5] memory names =
+            ["RoundManager", "RoundCourt", "MemberRegistry", "RewardDistributor", "ContributionToken"];
         for (uint256 i = 0; i < deployed.length; ++i) {
             assertLe(deployed[i].code.length, limit, names[i]);
             vm.snapshotValue(string.concat("size: ", names[i]), deployed[i].code.length);

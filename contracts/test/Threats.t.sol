@@ -1,26 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
+import {IMemberRegistry} from "../src/interfaces/IMemberRegistry.sol";
+import {IRoundCourt} from "../src/interfaces/IRoundCourt.sol";
 import {IRoundManager} from "../src/interfaces/IRoundManager.sol";
 import {CommitHash} from "../src/libraries/CommitHash.sol";
-import {Community} from "./utils/Community.sol";
+import {Liars} from "./utils/Liars.sol";
 
 /// @notice One test for each threat of the design that the contracts answer. Others stand elsewhere: colluding panel and
 /// quorum of the assigned in `properties/Tally.t.sol`, unbounded loop in `Gas.t.sol`, rounding and donation in
 /// `invariant/`, signature replay in `unit/ContributionToken.t.sol`. There is no reentrancy to try: the contracts call
 /// one another and an ERC-20 without callbacks, nobody else.
-contract ThreatsTest is Community {
+contract ThreatsTest is Liars {
     uint256 private constant N = 8;
-    mapping(uint256 index => uint256 field) private _fieldOf;
+    address private disputer = makeAddr("disputer");
 
     function setUp() public {
         _deploy(_defaults());
         _admitMany(N);
-    }
-
-    function _truth(uint256 index) internal view override returns (uint256) {
-        uint256 field = _fieldOf[index];
-        return field == 0 ? super._truth(index) : field;
     }
 
     // --- commitments --------------------------------------------------------------------------------------------------
@@ -133,22 +130,234 @@ contract ThreatsTest is Community {
         _commit(round, members[N - 1]); // the last one still may
     }
 
-    /// starving a rival: verifiers that stay away leave it Unscored, and pay for it.
+    /// starving a rival: four of its seven verifiers stay away; the second panel scores it, and the absentees pay.
     function test_threat_starvingARival() public {
-        uint256 round = _toScoreCommit(N);
-        for (uint256 index = 0; index < 3; ++index) {
-            _commitScores(round, index, _word(round, index));
+        _admitMany(24 - N);
+        uint256 round = _toScoreCommit(24);
+        for (uint256 index = 0; index < 24; ++index) {
+            if (!_isAmongFirst4(round, index)) _commitScores(round, index, _word(round, index));
         }
         _expire(round);
-        for (uint256 index = 0; index < 3; ++index) {
-            _revealScores(round, index, _word(round, index));
+        for (uint256 index = 0; index < 24; ++index) {
+            if (!_isAmongFirst4(round, index)) _revealScores(round, index, _word(round, index));
         }
         rounds.advance(round);
-        _settleAll(round, N);
-        assertEq(rounds.roundOf(round).accepted, 0, "3 of 7 are no quorum");
-        for (uint16 index = 3; index < N; ++index) {
-            rounds.slashAbsentVerifier(round, index);
+        _settleAll(round, 24);
+        _assertVerdict(round, 0, IRoundManager.UpdateStatus.Unscored, "3 of 7 are no quorum");
+        rounds.advance(round);
+        _toRetrySettle(round);
+        _settleAll(round, 24);
+        _assertVerdict(round, 0, IRoundManager.UpdateStatus.Accepted, "the rival is scored all the same");
+        for (uint16 index = 0; index < 24; ++index) {
+            if (!_isAmongFirst4(round, index)) continue;
+            court.slashAbsentVerifier(round, index, false);
             assertEq(registry.stakeOf(members[index]), 99e18, "absentees pay");
+        }
+    }
+
+    function _isAmongFirst4(uint256 round, uint256 index) private view returns (bool) {
+        uint256 before = (rounds.positionOf(round, 0) + 24 - rounds.positionOf(round, index)) % 24;
+        return before >= 1 && before <= 4;
+    }
+
+    /// colluding panel: five of seven accept poison; a jury of others overturns them, and they lose everything.
+    function test_threat_colludingPanel() public {
+        uint256 round = _toChallengeWithPoison();
+        uint256 id = _disputeScore(disputer, round, 0);
+        _judge(id);
+        _assertPhase(round, IRoundManager.Phase.Voided, "a poisoned model is none");
+        for (uint8 j = 0; j < 5; ++j) {
+            address liar = _verifier(round, 0, j, false);
+            court.slashField(id, j);
+            assertEq(registry.stakeOf(liar), 0, "everything");
+            _assertStatus(liar, IMemberRegistry.Status.Banned, "and for good");
+        }
+    }
+
+    function _toChallengeWithPoison() private returns (uint256 round) {
+        _admitMany(24 - N);
+        _fieldOf[0] = GAIN_OFFSET - 5000;
+        _lie(0, GAIN_OFFSET + 5000, 5);
+        round = _toChallenge(24);
+        _assertVerdict(round, 0, IRoundManager.UpdateStatus.Accepted, "captured");
+    }
+
+    /// lying jury: a minority of the jurors, whatever it says, changes nothing.
+    /// forge-config: default.fuzz.runs = 16
+    function testFuzz_threat_lyingJuryMinority(uint256 ballot) public {
+        ballot = bound(ballot, 16, (1 << 20) - 1);
+        uint256 round = _toChallengeWithPoison();
+        uint256 id = _disputeScore(disputer, round, 0);
+        _drawJury(id);
+        uint256 bought = 0;
+        for (uint256 place = 0; place < 24 && bought < 7; ++place) {
+            address juror = _juror(id, place);
+            if (juror == address(0)) continue;
+            _bought[juror] = ballot;
+            ++bought;
+        }
+        _vote(id);
+        court.resolve(id);
+        _assertVerdict(round, 0, IRoundManager.UpdateStatus.Harmful, "nine honest of sixteen decide");
+    }
+
+    /// dispute without cause: an honest verdict stands, and the bond is gone.
+    function test_threat_frivolousDispute() public {
+        uint256 round = _toChallenge(N);
+        uint256 id = _disputeScore(disputer, round, 0);
+        _judge(id);
+        assertEq(token.balanceOf(disputer), 0, "the bond is gone");
+        _expire(round);
+        _assertPhase(round, IRoundManager.Phase.Finalized, "and the round goes on");
+    }
+
+    /// bond too small: no dispute.
+    function test_threat_bondTooSmall() public {
+        uint256 round = _toChallenge(N);
+        _give(disputer, DISPUTE_BOND);
+        vm.startPrank(disputer);
+        token.approve(address(court), DISPUTE_BOND - 1);
+        vm.expectRevert();
+        court.disputeScore(round, 0);
+        vm.stopPrank();
+        assertEq(court.disputeCount(), 0, "none");
+    }
+
+    /// dispute spam: four scores a round; the aggregate can be disputed all the same; and each is in time only until the
+    /// Challenge's own end, so all of them together prolong a round by one dispute.
+    function test_threat_disputeSpam() public {
+        uint256 round = _toChallenge(N);
+        (, uint40 challengeEnd) = rounds.phaseOf(round);
+        for (uint256 index = 0; index < 3; ++index) {
+            _disputeScore(disputer, round, index);
+        }
+        vm.warp(challengeEnd);
+        _disputeScore(disputer, round, 3);
+        vm.expectRevert(abi.encodeWithSelector(IRoundCourt.TooManyDisputes.selector, round, 4));
+        court.disputeScore(round, 4);
+        uint256 id = _disputeAggregate(disputer, round);
+        (uint256 end, uint256 scores, uint256 aggregate) = court.disputesOf(round);
+        assertEq(end, challengeEnd, "the Challenge's own end");
+        assertEq(scores, 4, "scores");
+        assertEq(aggregate, id, "aggregate");
+        (, uint40 deadline) = rounds.phaseOf(round);
+        assertEq(deadline, uint256(challengeEnd) + 100 minutes, "prolonged by one dispute");
+        vm.warp(uint256(challengeEnd) + 1);
+        vm.expectRevert(
+            abi.encodeWithSelector(IRoundCourt.DisputeTooLate.selector, challengeEnd, uint256(challengeEnd) + 1)
+        );
+        court.disputeScore(round, 5);
+        vm.expectRevert(
+            abi.encodeWithSelector(IRoundCourt.DisputeTooLate.selector, challengeEnd, uint256(challengeEnd) + 1)
+        );
+        court.disputeAggregate(round);
+    }
+
+    /// unresolved dispute: it lapses, the round ends, the bond burns.
+    function test_threat_unresolvedDispute() public {
+        uint256 round = _toChallenge(N);
+        uint256 id = _disputeScore(disputer, round, 0);
+        _expire(round);
+        _assertPhase(round, IRoundManager.Phase.Finalized, "nobody can hold it");
+        court.resolve(id);
+        assertEq(uint256(court.disputeOf(id).outcome), uint256(IRoundCourt.Outcome.Lapsed), "lapsed");
+        assertEq(token.balanceOf(address(court)), 0, "burned");
+    }
+
+    /// ballot replay: another juror's commitment, or the same of another dispute, opens nothing.
+    function test_threat_ballotReplay() public {
+        _admitMany(24 - N);
+        uint256 round = _toChallenge(24);
+        uint256 id = _disputeScore(disputer, round, 0);
+        _drawJury(id);
+        (uint256 first, uint256 second) = _twoSeats(id);
+        address juror = court.jurorAt(id, first);
+        bytes32 salt = _ballotSalt(id, first);
+        bytes32 copied = CommitHash.ballot(block.chainid, address(court), id, juror, 20_000, salt);
+        _commitBallot(id, first, 20_000);
+        address copier = court.jurorAt(id, second);
+        vm.prank(copier);
+        court.commitBallot(id, uint8(second), copied);
+        vm.warp(uint256(court.disputeOf(id).commitEnd) + 1);
+        _revealBallot(id, first, 20_000);
+        vm.expectPartialRevert(IRoundCourt.CommitmentMismatch.selector);
+        vm.prank(copier);
+        court.revealBallot(id, uint8(second), 20_000, salt);
+        assertTrue(
+            copied != CommitHash.ballot(block.chainid, address(court), id + 1, juror, 20_000, salt), "of this dispute"
+        );
+    }
+
+    function _twoSeats(uint256 id) private view returns (uint256 first, uint256 second) {
+        while (_juror(id, first) == address(0)) ++first;
+        second = first + 1;
+        while (_juror(id, second) == address(0)) ++second;
+    }
+
+    /// nobody picks the jury: whoever draws, whenever within 256 blocks, it is the same, and its block did not exist when the
+    /// dispute was opened.
+    function testFuzz_threat_nobodyPicksTheJury(address caller, uint256 wait) public {
+        wait = bound(wait, 1, 256);
+        uint256 id = _disputeScore(disputer, _toChallenge(N), 0);
+        uint256 seedBlock = court.disputeOf(id).seedBlock;
+        assertGt(seedBlock, block.number, "not yet mined");
+        vm.roll(seedBlock + wait);
+        bytes32 blockHash = keccak256("unknown to all until then");
+        vm.setBlockhash(seedBlock, blockHash);
+        vm.prank(caller);
+        court.drawJury(id);
+        assertEq(
+            court.disputeOf(id).key,
+            keccak256(abi.encode(blockHash, id, address(court))),
+            "the pinned block alone decides"
+        );
+    }
+
+    /// withheld from the panel, served to the jury: availability is past and cannot be disputed.
+    function test_threat_withholdingFromThePanel() public {
+        _lie(0, 1, 7);
+        uint256 round = _toChallenge(N);
+        _assertVerdict(round, 0, IRoundManager.UpdateStatus.Unavailable, "as the panel saw it");
+        vm.expectRevert(
+            abi.encodeWithSelector(IRoundCourt.NothingToDispute.selector, 0, IRoundManager.UpdateStatus.Unavailable)
+        );
+        court.disputeScore(round, 0);
+    }
+
+    /// verdict without appeal: a panel that can also starve the quorum slashes nobody by its verdict.
+    function test_threat_verdictWithoutAppeal() public {
+        _lie(0, 2, 7);
+        uint256 round = _toAttest(N);
+        _expire(round);
+        vm.expectPartialRevert(IRoundCourt.FaultNotProvable.selector);
+        court.slashVerdict(round, 0);
+    }
+
+    /// silent steward: the round loses its seal, and the steward 5 % of what it has.
+    function test_threat_silentSteward() public {
+        _admit(seats[1]);
+        skip(1);
+        uint256 round = _toReveal(N);
+        for (uint256 i = 0; i < N; ++i) {
+            _reveal(round, members[i]);
+        }
+        _expire(round);
+        court.slashUnrevealedSlice(round);
+        assertEq(registry.stakeOf(seats[1]), 95e18, "slashed");
+        _drawSeed(round);
+        assertFalse(rounds.earningsOf(round, 0).isSealed, "unsealed");
+    }
+
+    /// absent attester: who leaves a round without a quorum pays for it.
+    function test_threat_absentAttester() public {
+        uint256 round = _toAttest(N);
+        for (uint256 slot = 0; slot < 5; ++slot) {
+            _attest(round, slot);
+        }
+        _expire(round);
+        for (uint8 slot = 5; slot < N; ++slot) {
+            court.slashAbsentAttester(round, slot);
+            assertEq(registry.stakeOf(_attester(round, slot)), 99e18, "slashed");
         }
     }
 
@@ -156,8 +365,10 @@ contract ThreatsTest is Community {
     function test_threat_unavailableUpdate() public {
         _fieldOf[0] = 1;
         uint256 round = _toFinalized(N);
-        (IRoundManager.UpdateStatus status,, uint32 weight) = rounds.resultOf(round, 0);
+        (IRoundManager.UpdateStatus status,, uint32 weight,,) = rounds.resultOf(round, 0);
         assertEq(uint256(status), uint256(IRoundManager.UpdateStatus.Unavailable), "status");
+        court.slashVerdict(round, 0);
+        assertEq(registry.stakeOf(members[0]), 98e18, "2 %");
         assertEq(weight, 0, "weight");
     }
 
@@ -187,9 +398,9 @@ contract ThreatsTest is Community {
         _propose(round);
         (,, bool isCorrect) = rounds.attestationOf(round, 7);
         assertFalse(isCorrect, "does not count");
-        rounds.slashWrongAttestation(round, 7);
-        assertEq(registry.stakeOf(copier), 75e18, "slashed");
         _expire(round);
+        court.slashWrongAttestation(round, 7);
+        assertEq(registry.stakeOf(copier), 75e18, "slashed");
         assertFalse(rounds.earningsOf(round, rounds.indexAt(round, 7)).isCorrectAttester, "not paid");
     }
 

@@ -4,7 +4,6 @@ pragma solidity 0.8.34;
 import {CommitHash} from "../src/libraries/CommitHash.sol";
 import {RewardMath} from "../src/libraries/RewardMath.sol";
 import {RingShuffle} from "../src/libraries/RingShuffle.sol";
-import {SCORE_FIELDS} from "../src/libraries/ScoreWord.sol";
 import {Tally} from "../src/libraries/Tally.sol";
 import {TestBase} from "./utils/TestBase.sol";
 
@@ -62,12 +61,8 @@ contract VectorsTest is TestBase {
         uint256 c = 0;
         for (; _exists(json, c); ++c) {
             TallyCase memory v = abi.decode(vm.parseJsonType(json, _at(c), TALLY_TYPE), (TallyCase));
-            uint256[SCORE_FIELDS] memory fields;
-            for (uint256 j = 0; j < v.fields.length; ++j) {
-                fields[j] = v.fields[j];
-            }
             Tally.Verdict memory verdict =
-                Tally.settle(fields, v.k, Tally.Bounds(v.tau, v.deltaMin, v.harmMin, v.gainCap));
+                Tally.settle(v.fields, v.k, Tally.Bounds(v.tau, v.deltaMin, v.harmMin, v.gainCap));
             assertEq(uint256(verdict.status), v.status, string.concat(_at(c), " status"));
             assertEq(verdict.gain, v.gain, string.concat(_at(c), " gain"));
             assertEq(verdict.votes, v.votes, string.concat(_at(c), " votes"));

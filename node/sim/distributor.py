@@ -57,6 +57,7 @@ class RewardDistributor(Contract):
         self._treasury_claimed: set[int] = set()
         self._minted: dict[int, int] = {}
         self._credits: dict[Address, list[tuple[int, int]]] = {}
+        self._round_credits: dict[int, int] = {}
 
     @external("uint256", "uint16")
     def claim(self, transaction: Transaction, round_number: int, index: int) -> int:
@@ -145,8 +146,14 @@ class RewardDistributor(Contract):
     @view("address", "uint256")
     def credit_at(self, member: Address, round_number: int) -> int:
         """Soul-bound credit from rounds up to ``round_number``, claimed so far."""
-        trace = self._credits.get(member, [])
-        return max((total for number, total in trace if number <= round_number), default=0)
+        return sum(amount for number, amount in self._credits.get(member, []) if number <= round_number)
+
+    @view("uint256")
+    def credits_in(self, round_number: int) -> tuple[int, bool]:
+        """(credits that the claims of a round have made so far, whether every participant's claim is made)."""
+        n = int(self._rounds.round_of(round_number)[6])  # reveals
+        claimed = sum((round_number, index) in self._claimed for index in range(n))
+        return self._round_credits.get(round_number, 0), n > 0 and claimed == n
 
     def _rewards(self, round_number: int, earned: Earnings) -> tuple[int, int, int]:
         """(trainer, verifier, attester) rewards; all 0 for an owner whose own update was malformed, harmful or a copy."""
@@ -176,7 +183,6 @@ class RewardDistributor(Contract):
         self._token.move(transaction, ZERO_ADDRESS, to, amount)
 
     def _credit(self, member: Address, round_number: int, amount: int) -> None:
-        """A trace only appends, so a claim for an older round than the last credited counts from that last round on."""
-        trace = self._credits.setdefault(member, [(0, 0)])
-        last, total = trace[-1]
-        trace.append((max(last, round_number), total + amount))
+        """Exact in every order of claims: anybody may claim for anybody, and must not move another's credits."""
+        self._credits.setdefault(member, []).append((round_number, amount))
+        self._round_credits[round_number] = self._round_credits.get(round_number, 0) + amount

@@ -100,6 +100,7 @@ class Round:
         await self.rounds(1, "advance", 1)
         await self.send(1, "RewardDistributor", "claim", 1, 0)
         await self.send(1, "RewardDistributor", "claimTreasury", 1)
+        await self.send(1, "MemberRegistry", "vest", 1, 0)
 
 
 async def history(chain: EvmChain) -> list[ChainEvent]:
@@ -141,6 +142,17 @@ async def test_a_whole_round(network: Network) -> None:
     assert [event.arguments["gain"] for event in settled] == [GAIN] * 3
     for account in MEMBERS:
         assert state.member(network.address(account)).status is MemberStatus.ACTIVE
+        for view, folded in {
+            "stakeOf": state.member(network.address(account)).stake,
+            "unvestedOf": state.member(network.address(account)).unvested,
+            "admittedIn": state.member(network.address(account)).admitted_in,
+        }.items():
+            assert await reader.read(Call("MemberRegistry", view, (network.address(account),))) == folded
+    grant = network.manifest.params.registry.grant
+    assert state.member(owner).unvested == grant - grant // 5
+    for number, seat in state.seats.items():
+        assert await reader.read(Call("MemberRegistry", "seatOf", (number,))) == (seat.holder, seat.expires_at)
+    assert len(state.seats) == len(network.manifest.committee)
     blocks = {event.block: event.timestamp for event in events}
     for number, timestamp in blocks.items():
         block = await network.rpc("eth_getBlockByNumber", hex(number), False)

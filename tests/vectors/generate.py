@@ -14,6 +14,7 @@ from typing import Any
 
 from eth_utils.address import to_checksum_address
 
+from incentives.ownership import entitled_down, least_score, score_quorum
 from incentives.rewards import (
     CWT,
     EmissionParams,
@@ -24,6 +25,7 @@ from incentives.rewards import (
     verifier_reward,
 )
 from incentives.scoring import MALFORMED, MAX_GAIN, MIN_GAIN, UNAVAILABLE, TallyParams, encode_gain, tally
+from incentives.voting import CURVE_BOUND, voting_units
 from node.protocol.commitments import (
     RoundScope,
     attestation,
@@ -35,6 +37,7 @@ from node.protocol.commitments import (
 from node.protocol.hashing import keccak256
 from node.protocol.sortition import forward
 from node.protocol.types import Address
+from node.sim.releases import scores_hash
 
 Case = dict[str, Any]
 HERE = Path(__file__).parent
@@ -296,6 +299,73 @@ def reward_case(  # noqa: PLR0917 - a table of numbers
     }
 
 
+# --- voting -----------------------------------------------------------------------------------------------------------
+
+
+def voting_cases() -> Iterator[Case]:
+    cap, usual = 10_000_000 * CWT, 10_000 * CWT
+    for t in (1, 2, 100, usual, cap):
+        for x in (0, 1, t - 1, t, t + 1, t + 2, 4 * t - 1, 4 * t, 4 * t + 1, cap):
+            yield _voting_case(x, t)
+    yield _voting_case(CURVE_BOUND - 1, CURVE_BOUND - 1)
+    yield _voting_case(CURVE_BOUND - 1, CURVE_BOUND - 2)
+    yield _voting_case(CURVE_BOUND - 1, 1)
+    counter = Counter("voting")
+    for _ in range(40):
+        t = counter.between(1, 10 ** counter.between(1, 24))
+        yield _voting_case(counter.between(0, t * 10 ** counter.between(0, 6)), t)
+    for _ in range(20):  # around perfect squares: 4·T·x = r² ± little
+        t = counter.between(1, usual)
+        x = t * counter.between(2, 1_000) ** 2
+        yield from (_voting_case(x + offset, t) for offset in (-1, 0, 1))
+
+
+def _voting_case(locked: int, linear_up_to: int) -> Case:
+    units = voting_units(locked, linear_up_to)
+    return {"linearUpTo": str(linear_up_to), "locked": str(locked), "units": str(units)}
+# --- ownership --------------------------------------------------------------------------------------------------------
+
+
+def ownership_cases() -> Iterator[Case]:
+    yield ownership_case([1], [1, 1, 1], 0, 0, 0)
+    yield ownership_case([1, 1, 1], [1] * 10, 500_000, 5_000, 3)  # dust
+    yield ownership_case([0, 5, 0], [7], 5_000, 5_000, 1)  # exactly as much as may be lost
+    yield ownership_case([3, 5], [2**256 - 1], 4_999, 5_000, 2)  # the largest deposit
+    yield ownership_case([2**208 - 1], [2**160, 2**160], 1_000_000, 100_000, 31)
+    counter = Counter("ownership")
+    for number in range(31):
+        yield ownership_case(
+            [counter.below(5) and counter.between(1, 10_000_000 * CWT) for _ in range(counter.between(1, 12))] + [1],
+            [counter.between(1, 10 ** (1 + number)) for _ in range(counter.between(1, 6))],
+            counter.below(1_000_001),
+            counter.below(100_001),
+            number + 1,
+        )
+
+
+def ownership_case(
+    credits_of: list[int], deposits: list[int], parent_score: int, max_regression: int, correct: int
+) -> Case:
+    total = sum(credits_of)
+    cumulative = [sum(deposits[: place + 1]) for place in range(len(deposits))]
+    name = keccak256(f"benchmark/{total}".encode())
+    scores = ((name, parent_score), (b"\xff" * 32, max_regression))
+    registry = Counter(f"registry/{total}").address()
+    return {
+        "credits": [str(credit) for credit in credits_of],
+        "deposits": [str(amount) for amount in deposits],
+        "entitled": [str(entitled_down(so_far, credit, total)) for so_far in cumulative for credit in credits_of],
+        "parentScore": parent_score,
+        "maxRegression": max_regression,
+        "leastScore": least_score(parent_score, max_regression),
+        "correct": correct,
+        "quorum": score_quorum(correct),
+        "benchmark": _hex(name),
+        "registry": registry,
+        "scoresHash": _hex(scores_hash(31_337, registry, correct, scores)),
+    }
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
@@ -306,6 +376,8 @@ def files() -> dict[str, str]:
         "tally.json": _text(tally_cases()),
         "commitments.json": _text(commitment_cases()),
         "rewards.json": _text(reward_cases()),
+        "voting.json": _text(voting_cases()),
+        "ownership.json": _text(ownership_cases()),
     }
 
 

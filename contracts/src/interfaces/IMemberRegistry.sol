@@ -151,6 +151,8 @@ interface IMemberRegistry {
     error RoundNotFinalized(uint256 round, IRoundManager.Phase actual);
     /// @notice Thrown when a grant would vest by an update that was not accepted.
     error UpdateNotAccepted(uint256 round, uint256 index, IRoundManager.UpdateStatus actual);
+    /// @notice Thrown when an accepted update was proven to be a copy: it vests nothing.
+    error UpdateIsForfeited(uint256 round, uint256 index);
     /// @notice Thrown when this (round, index) was counted before.
     error AlreadyVested(uint256 round, uint256 index);
     /// @notice Thrown when the update's owner has no unvested grant.

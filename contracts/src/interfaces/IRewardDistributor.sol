@@ -42,7 +42,7 @@ interface IRewardDistributor {
 
     /// @notice Mints everything that the owner of `index` earned in `round`: as trainer, verifier and attester.
     /// @dev Effects: marks (round, index), credits the owner, mints to it. Requirements: the round is Finalized; not yet
-    /// claimed. An owner whose own update was Malformed or Harmful forfeits all of it; its claim pays 0.
+    /// claimed. An owner whose own update was Malformed, Harmful or a proven copy forfeits all of it; its claim pays 0.
     /// @return amount What was minted.
     function claim(uint256 round, uint16 index) external returns (uint256 amount);
 
@@ -56,6 +56,11 @@ interface IRewardDistributor {
     /// @dev A view for audits: it reads one slot per 128 participants.
     function mintedIn(uint256 round) external view returns (uint256);
 
+    /// @notice Credits that the claims of `round` have made so far, and whether every participant's claim is made: the sum is
+    /// final then. Only a Finalized round is ever complete.
+    /// @dev Reads one slot per 128 participants.
+    function creditsIn(uint256 round) external view returns (uint256 amount, bool isComplete);
+
     /// @notice Whether (round, index) was claimed.
     function isClaimed(uint256 round, uint16 index) external view returns (bool);
 
@@ -64,7 +69,8 @@ interface IRewardDistributor {
 
     /// @notice Soul-bound credit of `member` from rounds up to `round` (claimed so far): the sum of its rewards, never lowered
     /// by a transfer or a penalty.
-    /// @dev Credits only append: a claim for an older round, after one for a later round, counts from the later round on.
+    /// @dev Exact whatever the order of claims. One step more for each claim that came after one for a later round; once every
+    /// claim of the rounds up to `round` is made, the value never changes again.
     function creditAt(address member, uint256 round) external view returns (uint256);
 
     /// @notice Emission of the first rounds, E₀.

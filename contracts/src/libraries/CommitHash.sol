@@ -51,6 +51,20 @@ library CommitHash {
         return keccak256(abi.encode(blockHash, round, roundManager));
     }
 
+    /// @notice Key of a jury's permutation.
+    function jury(bytes32 blockHash, uint256 id, address court) internal pure returns (bytes32) {
+        return keccak256(abi.encode(blockHash, id, court));
+    }
+
+    /// @notice What `commitBallot` takes.
+    function ballot(uint256 chainId, address court, uint256 id, address juror, uint256 vote, bytes32 salt)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(chainId, court, id, juror, vote, salt));
+    }
+
     /// @notice What `attest` takes: keyed by the attester, so nobody can copy it, and by a secret that only somebody who
     /// holds the aggregated weights can compute, so nobody can guess it. One reveal of the secret opens all of them.
     function attestation(uint256 round, address attester, bytes32 secret, bytes32 modelHash, bytes32 cid)

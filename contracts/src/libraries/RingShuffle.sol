@@ -23,7 +23,9 @@ library RingShuffle {
     /// @param size Members on the ring, 1 … MAX_SIZE.
     /// @param index In order of reveal, 0 … size−1.
     function forward(bytes32 seed, uint256 size, uint256 index) internal pure returns (uint256 position) {
-        (uint256 half, uint256 mask) = _domain(size, index);
+        if (index >= size) revert OutsideRing(index, size);
+        uint256 half = halfOf(size);
+        uint256 mask = _maskOf(half);
         // The first pass of the loop reads what is written here.
         // slither-disable-next-line write-after-write
         position = index;
@@ -43,7 +45,15 @@ library RingShuffle {
     /// @param size Members on the ring, 1 … MAX_SIZE.
     /// @param position Place on the ring, 0 … size−1.
     function inverse(bytes32 seed, uint256 size, uint256 position) internal pure returns (uint256 index) {
-        (uint256 half, uint256 mask) = _domain(size, position);
+        if (position >= size) revert OutsideRing(position, size);
+        return inverse(seed, size, halfOf(size), position);
+    }
+
+    /// @notice The same for a caller that asks for many positions of one ring.
+    /// @param half `halfOf(size)`.
+    /// @param position Below `size`, which the caller sees to: from outside the ring a walk might never come back.
+    function inverse(bytes32 seed, uint256 size, uint256 half, uint256 position) internal pure returns (uint256 index) {
+        uint256 mask = _maskOf(half);
         // As in `forward`.
         // slither-disable-next-line write-after-write
         index = position;
@@ -58,15 +68,20 @@ library RingShuffle {
         } while (index >= size);
     }
 
-    /// @dev Bits of one half and their mask. Walking from outside the ring might never come back, hence the check.
-    function _domain(uint256 size, uint256 value) private pure returns (uint256 half, uint256 mask) {
-        if (value >= size) revert OutsideRing(value, size);
+    /// @notice Bits of one half of the network's domain: the least h ≥ 1 with 4^h ≥ size.
+    function halfOf(uint256 size) internal pure returns (uint256 half) {
         if (size > MAX_SIZE) revert RingTooLarge(size, MAX_SIZE);
         // Unchecked: half ends at 8, since 4^8 = MAX_SIZE.
         unchecked {
             half = 1;
             while ((1 << (2 * half)) < size) ++half;
-            mask = (1 << half) - 1;
+        }
+    }
+
+    function _maskOf(uint256 half) private pure returns (uint256) {
+        // Unchecked: half is at least 1.
+        unchecked {
+            return (1 << half) - 1;
         }
     }
 

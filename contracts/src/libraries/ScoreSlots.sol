@@ -3,8 +3,8 @@ pragma solidity 0.8.34;
 
 import {IRoundManager} from "../interfaces/IRoundManager.sol";
 
-/// @dev A verifier's entry in one slot: bits 0 … 7 how far it came, bits 8 … 255 its commitment's highest bits (Committed)
-/// or its word (Revealed).
+/// @dev A verifier's or juror's entry in one slot: bits 0 … 7 how far it came, bits 8 … 255 its commitment's highest bits
+/// (Committed) or its word or ballot (Revealed).
 type ScoreSlot is uint256;
 
 using ScoreSlots for ScoreSlot global;
@@ -33,6 +33,12 @@ library ScoreSlots {
     function entryOf(ScoreSlot slot) internal pure returns (IRoundManager.Entry) {
         // The lowest 8 bits are an Entry: only `pack` writes slots.
         return IRoundManager.Entry(uint8(ScoreSlot.unwrap(slot)));
+    }
+
+    /// @notice How far the verifier came, and its word once Revealed.
+    function revealed(ScoreSlot slot) internal pure returns (IRoundManager.Entry entry, uint256 word) {
+        entry = entryOf(slot);
+        if (entry == IRoundManager.Entry.Revealed) word = contentOf(slot);
     }
 
     /// @notice What it committed or revealed.

@@ -26,8 +26,12 @@ library ScoreWord {
     /// @notice Least field value that is a gain.
     uint256 internal constant FIRST_GAIN = 16;
 
-    uint256 private constant FIELD_MASK = (1 << FIELD_BITS) - 1;
-    int256 private constant GAIN_OFFSET = 1 << 19;
+    /// @notice The bits of the first field.
+    uint256 internal constant FIELD_MASK = (1 << FIELD_BITS) - 1;
+    /// @notice What a field that is a gain exceeds it by.
+    uint256 internal constant OFFSET = 1 << 19;
+
+    int256 private constant GAIN_OFFSET = int256(OFFSET);
 
     /// @notice Refuses a word with bits outside its fields.
     function requireValid(uint256 word) internal pure {
@@ -40,6 +44,11 @@ library ScoreWord {
         unchecked {
             return (word >> (j * FIELD_BITS)) & FIELD_MASK;
         }
+    }
+
+    /// @notice Whether a value is a field that says anything: a sentinel or a gain.
+    function isSaying(uint256 value) internal pure returns (bool) {
+        return value == UNAVAILABLE || value == MALFORMED || (isGain(value) && value <= FIELD_MASK);
     }
 
     /// @notice Whether a field is a gain.

@@ -2,13 +2,16 @@
 pragma solidity 0.8.34;
 
 import {IRoundManager} from "../interfaces/IRoundManager.sol";
-import {SCORE_FIELDS, ScoreWord} from "./ScoreWord.sol";
+import {ScoreWord} from "./ScoreWord.sol";
 
 /// @title Tally
-/// @notice Settles one update from the fields of its assigned verifiers.
-/// @dev Robust to a minority: with k assigned verifiers, `need = ⌊k/2⌋+1` of them must agree, counted over all k and not
-/// over those who turned up. Mirror: `node/protocol` (vectors in `tests/vectors/tally.json`).
+/// @notice Settles one update from the fields of its assigned verifiers, or of a jury.
+/// @dev Robust to a minority: of `voters` assigned, `need = ⌊voters/2⌋+1` must agree, counted over all of them and not over
+/// those who turned up. Mirror: `node/protocol` (vectors in `tests/vectors/tally.json`).
 library Tally {
+    /// @notice Statuses with a gain that the voters agreed on, a bit each: Accepted 1, Rejected 2, Harmful 6.
+    uint256 internal constant GAINS = (1 << 1) | (1 << 2) | (1 << 6);
+
     /// @notice Bounds of a verdict, all in ppm.
     struct Bounds {
         uint256 tau; // two gains agree when they differ by at most this
@@ -25,16 +28,16 @@ library Tally {
         uint256 weight; // ppm; 0 unless Accepted
     }
 
-    /// @notice Verdict over the first `k` of `fields`.
-    /// @param fields Field of each assigned verifier; 0 for one that did not reveal. Reordered in place.
-    /// @param k Assigned verifiers, 1 … 7.
-    function settle(uint256[SCORE_FIELDS] memory fields, uint256 k, Bounds memory bounds)
+    /// @notice Verdict over `fields`.
+    /// @param fields What each voter said; 0 for one that did not reveal, or none at all. Reordered in place.
+    /// @param voters How many were assigned, at least as many as fields.
+    function settle(uint256[] memory fields, uint256 voters, Bounds memory bounds)
         internal
         pure
         returns (Verdict memory verdict)
     {
-        uint256 need = k / 2 + 1;
-        (uint256 gains, uint256 unavailable, uint256 malformed) = _sort(fields, k);
+        uint256 need = needOf(voters);
+        (uint256 gains, uint256 unavailable, uint256 malformed) = _sort(fields);
         if (malformed >= need) {
             verdict.status = IRoundManager.UpdateStatus.Malformed;
             verdict.votes = malformed;
@@ -63,6 +66,16 @@ library Tally {
         }
     }
 
+    /// @notice Voters of `voters` that decide: more than half of all.
+    function needOf(uint256 voters) internal pure returns (uint256) {
+        return voters / 2 + 1;
+    }
+
+    /// @notice Whether a verdict of this status has a gain that the voters agreed on.
+    function isGain(IRoundManager.UpdateStatus status) internal pure returns (bool) {
+        return (GAINS >> uint8(status)) & 1 != 0;
+    }
+
     /// @notice Whether one verifier's field says what the ring settled: such a field is paid.
     /// @dev Nothing equals Unscored or Pending.
     function isCorrect(uint256 value, IRoundManager.UpdateStatus status, int256 gain, uint256 tau)
@@ -70,10 +83,7 @@ library Tally {
         pure
         returns (bool)
     {
-        if (
-            status == IRoundManager.UpdateStatus.Accepted || status == IRoundManager.UpdateStatus.Rejected
-                || status == IRoundManager.UpdateStatus.Harmful
-        ) return ScoreWord.isGain(value) && _distance(value, ScoreWord.fieldOf(gain)) <= tau;
+        if (isGain(status)) return ScoreWord.isGain(value) && _distance(value, ScoreWord.fieldOf(gain)) <= tau;
         if (status == IRoundManager.UpdateStatus.Unavailable) return value == ScoreWord.UNAVAILABLE;
         if (status == IRoundManager.UpdateStatus.Malformed) return value == ScoreWord.MALFORMED;
         return false;
@@ -85,15 +95,15 @@ library Tally {
         return uint256(gain < cap ? gain : cap);
     }
 
-    /// @dev Moves the gains to the front, ascending (insertion sort: at most 7), and counts the sentinels.
-    function _sort(uint256[SCORE_FIELDS] memory fields, uint256 k)
+    /// @dev Moves the gains to the front, ascending (insertion sort: at most 62), and counts the sentinels.
+    function _sort(uint256[] memory fields)
         private
         pure
         returns (uint256 gains, uint256 unavailable, uint256 malformed)
     {
-        // Unchecked: every counter ends at k ≤ 7.
+        // Unchecked: every counter ends at the number of fields.
         unchecked {
-            for (uint256 j = 0; j < k; ++j) {
+            for (uint256 j = 0; j < fields.length; ++j) {
                 uint256 value = fields[j];
                 if (ScoreWord.isGain(value)) {
                     uint256 i = gains++;
@@ -113,12 +123,12 @@ library Tally {
     }
 
     /// @dev How many of the first `gains` fields lie within `tau` of the median.
-    function _votes(uint256[SCORE_FIELDS] memory fields, uint256 gains, uint256 median, uint256 tau)
+    function _votes(uint256[] memory fields, uint256 gains, uint256 median, uint256 tau)
         private
         pure
         returns (uint256 votes)
     {
-        // Unchecked: both counters end at gains ≤ 7.
+        // Unchecked: both counters end at gains, at most the number of fields.
         unchecked {
             for (uint256 i = 0; i < gains; ++i) {
                 if (_distance(fields[i], median) <= tau) ++votes;

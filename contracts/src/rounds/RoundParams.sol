@@ -17,8 +17,6 @@ abstract contract RoundParams is IRoundManager {
     uint256 public constant LONGEST_PHASE = 30 days;
     /// @notice A block's hash can be read for 256 blocks, so the delay must leave time to read it.
     uint256 public constant LONGEST_SEED_DELAY = 128;
-    /// @notice Largest gain that a field of a score word can say, ppm.
-    uint256 public constant MOST_GAIN = 524_287;
 
     uint32 internal immutable OPEN_WINDOW;
     uint32 internal immutable COMMIT_DURATION;
@@ -27,14 +25,11 @@ abstract contract RoundParams is IRoundManager {
     uint32 internal immutable SETTLE_DURATION;
     uint32 internal immutable ATTEST_DURATION;
     uint32 internal immutable CHALLENGE_DURATION;
+    uint32 internal immutable DISPUTE_DURATION;
     uint16 internal immutable SEED_DELAY_BLOCKS;
     uint16 internal immutable MIN_PARTICIPANTS;
     uint8 internal immutable MAX_VERIFIERS;
     uint8 internal immutable MAX_ATTESTERS;
-    uint32 internal immutable TAU;
-    uint32 internal immutable DELTA_MIN;
-    uint32 internal immutable HARM_MIN;
-    uint32 internal immutable GAIN_CAP;
 
     constructor(Params memory p) {
         _check("openWindow", p.openWindow, 1, LONGEST_PHASE);
@@ -44,14 +39,11 @@ abstract contract RoundParams is IRoundManager {
         _check("settleDuration", p.settleDuration, 1, LONGEST_PHASE);
         _check("attestDuration", p.attestDuration, 1, LONGEST_PHASE);
         _check("challengeDuration", p.challengeDuration, 1, LONGEST_PHASE);
+        _check("disputeDuration", p.disputeDuration, 1, LONGEST_PHASE);
         _check("seedDelayBlocks", p.seedDelayBlocks, 1, LONGEST_SEED_DELAY);
         _check("minParticipants", p.minParticipants, LEAST_PARTICIPANTS, type(uint16).max);
         _check("maxVerifiers", p.maxVerifiers, 1, SCORE_FIELDS);
         _check("maxAttesters", p.maxAttesters, 1, MOST_ATTESTERS);
-        _check("tau", p.tau, 0, MOST_GAIN);
-        _check("deltaMin", p.deltaMin, 1, MOST_GAIN);
-        _check("harmMin", p.harmMin, 1, MOST_GAIN);
-        _check("gainCap", p.gainCap, p.deltaMin, MOST_GAIN);
         OPEN_WINDOW = p.openWindow;
         COMMIT_DURATION = p.commitDuration;
         REVEAL_DURATION = p.revealDuration;
@@ -59,14 +51,11 @@ abstract contract RoundParams is IRoundManager {
         SETTLE_DURATION = p.settleDuration;
         ATTEST_DURATION = p.attestDuration;
         CHALLENGE_DURATION = p.challengeDuration;
+        DISPUTE_DURATION = p.disputeDuration;
         SEED_DELAY_BLOCKS = p.seedDelayBlocks;
         MIN_PARTICIPANTS = p.minParticipants;
         MAX_VERIFIERS = p.maxVerifiers;
         MAX_ATTESTERS = p.maxAttesters;
-        TAU = p.tau;
-        DELTA_MIN = p.deltaMin;
-        HARM_MIN = p.harmMin;
-        GAIN_CAP = p.gainCap;
     }
 
     /// @inheritdoc IRoundManager
@@ -78,14 +67,11 @@ abstract contract RoundParams is IRoundManager {
         p.settleDuration = SETTLE_DURATION;
         p.attestDuration = ATTEST_DURATION;
         p.challengeDuration = CHALLENGE_DURATION;
+        p.disputeDuration = DISPUTE_DURATION;
         p.seedDelayBlocks = SEED_DELAY_BLOCKS;
         p.minParticipants = MIN_PARTICIPANTS;
         p.maxVerifiers = MAX_VERIFIERS;
         p.maxAttesters = MAX_ATTESTERS;
-        p.tau = TAU;
-        p.deltaMin = DELTA_MIN;
-        p.harmMin = HARM_MIN;
-        p.gainCap = GAIN_CAP;
     }
 
     /// @dev Duration of a phase that ends by a deadline; 0 for the others.
@@ -93,16 +79,17 @@ abstract contract RoundParams is IRoundManager {
         if (phase == Phase.Commit) return COMMIT_DURATION;
         if (phase == Phase.Reveal) return REVEAL_DURATION;
         if (phase == Phase.ScoreCommit || phase == Phase.ScoreReveal) return SCORE_DURATION;
-        if (phase == Phase.Settle) return SETTLE_DURATION;
+        if (phase == Phase.RetryCommit || phase == Phase.RetryReveal) return SCORE_DURATION;
+        if (phase == Phase.Settle || phase == Phase.RetrySettle) return SETTLE_DURATION;
         if (phase == Phase.Attest) return ATTEST_DURATION;
         if (phase == Phase.Challenge) return CHALLENGE_DURATION;
         return 0;
     }
 
-    /// @dev Longest time from opening to the end, when somebody advances at every deadline (the seed's blocks besides).
-    function _longestRound() internal view returns (uint256) {
-        return uint256(COMMIT_DURATION) + REVEAL_DURATION + 2 * uint256(SCORE_DURATION) + SETTLE_DURATION
-            + ATTEST_DURATION + CHALLENGE_DURATION;
+    /// @inheritdoc IRoundManager
+    function longestRound() public view override returns (uint256) {
+        return uint256(COMMIT_DURATION) + REVEAL_DURATION + 4 * uint256(SCORE_DURATION) + 2 * uint256(SETTLE_DURATION)
+            + ATTEST_DURATION + CHALLENGE_DURATION + DISPUTE_DURATION;
     }
 
     /// @dev Verifiers of each update, k, on a ring of `n`.

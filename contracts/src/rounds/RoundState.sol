@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
+import {IGuardian} from "../interfaces/IGuardian.sol";
+import {IGuidelineRegistry} from "../interfaces/IGuidelineRegistry.sol";
 import {IMemberRegistry} from "../interfaces/IMemberRegistry.sol";
 import {IRoundManager} from "../interfaces/IRoundManager.sol";
-import {Results} from "../libraries/Results.sol";
+import {Lane, Results} from "../libraries/Results.sol";
 import {RingShuffle} from "../libraries/RingShuffle.sol";
 import {ScoreSlot} from "../libraries/ScoreSlots.sol";
-import {ScoreWord} from "../libraries/ScoreWord.sol";
 import {Tally} from "../libraries/Tally.sol";
 import {RoundParams} from "./RoundParams.sol";
 
 /// @title RoundState
 /// @notice Storage of all rounds, and every view of it. One new slot per participant and step.
 abstract contract RoundState is RoundParams {
-    using Results for mapping(uint256 chunk => uint256 lanes);
+    using Results for mapping(uint256 slot => uint256 lanes);
 
     // --- storage ------------------------------------------------------------------------------------------------------
 
@@ -30,7 +31,11 @@ abstract contract RoundState is RoundParams {
     /// @inheritdoc IRoundManager
     IMemberRegistry public immutable override registry;
     /// @inheritdoc IRoundManager
-    bytes32 public immutable override guidelineHash;
+    IGuidelineRegistry public immutable override guidelines;
+    /// @inheritdoc IRoundManager
+    address public immutable override court;
+    /// @inheritdoc IRoundManager
+    IGuardian public immutable override guardian;
 
     /// @dev One slot with the next.
     uint128 internal _current;
@@ -40,18 +45,28 @@ abstract contract RoundState is RoundParams {
     mapping(uint256 round => mapping(address trainer => Trainer)) internal _trainers;
     mapping(uint256 round => mapping(uint256 index => address owner)) internal _owners;
     mapping(uint256 round => mapping(uint256 index => ScoreSlot)) internal _scores;
-    mapping(uint256 round => mapping(uint256 chunk => uint256 lanes)) internal _results;
+    mapping(uint256 round => mapping(uint256 index => ScoreSlot)) internal _retryScores;
+    mapping(uint256 round => mapping(uint256 slot => uint256 lanes)) internal _results;
     mapping(uint256 round => mapping(uint256 slot => bytes32 attestation)) internal _attestations;
 
-    constructor(IMemberRegistry registry_, bytes32 guidelineHash_, bytes32 modelHash, bytes32 cid) {
+    constructor(
+        IMemberRegistry registry_,
+        IGuidelineRegistry guidelines_,
+        address court_,
+        IGuardian guardian_,
+        bytes32 modelHash,
+        bytes32 cid
+    ) {
         if (registry_.roundManager() != address(this)) {
             revert WiredElsewhere(registry_.roundManager(), address(this));
         }
-        if (registry_.exitDelay() <= _longestRound()) {
-            revert ExitDelayTooShort(registry_.exitDelay(), _longestRound());
-        }
+        // A penalty that the end of the round makes provable needs time to be proven, too.
+        uint256 least = longestRound() + CHALLENGE_DURATION;
+        if (registry_.exitDelay() <= least) revert ExitDelayTooShort(registry_.exitDelay(), least);
         registry = registry_;
-        guidelineHash = guidelineHash_;
+        guidelines = guidelines_;
+        court = court_;
+        guardian = guardian_;
         Round storage genesis = _rounds[0];
         genesis.phase = Phase.Finalized;
         genesis.deadline = uint40(block.timestamp);
@@ -102,9 +117,12 @@ abstract contract RoundState is RoundParams {
 
     /// @inheritdoc IRoundManager
     function scoresOf(uint256 round, uint256 index) external view override returns (Entry entry, uint256 word) {
-        ScoreSlot scores = _scores[round][index];
-        entry = scores.entryOf();
-        if (entry == Entry.Revealed) word = scores.contentOf();
+        return _scores[round][index].revealed();
+    }
+
+    /// @inheritdoc IRoundManager
+    function retryScoresOf(uint256 round, uint256 index) external view override returns (Entry entry, uint256 word) {
+        return _retryScores[round][index].revealed();
     }
 
     /// @inheritdoc IRoundManager
@@ -124,12 +142,18 @@ abstract contract RoundState is RoundParams {
         external
         view
         override
-        returns (UpdateStatus status, int32 gain, uint32 weight)
+        returns (UpdateStatus status, int32 gain, uint32 weight, bool isRetried, bool isForfeited)
     {
         (bytes32 seed, uint256 n) = _ring(round);
-        (UpdateStatus settled, int256 settledGain) = _results[round].read(RingShuffle.forward(seed, n, index));
+        Lane lane = _results[round].read(RingShuffle.forward(seed, n, index));
         // A stored gain has 24 bits.
-        return (settled, int32(settledGain), _weightOf(settled, settledGain));
+        return (
+            lane.statusOf(),
+            int32(lane.gainOf()),
+            _weightOf(lane, _rounds[round].gainCap),
+            lane.isRetried(),
+            lane.isForfeited()
+        );
     }
 
     /// @inheritdoc IRoundManager
@@ -147,52 +171,48 @@ abstract contract RoundState is RoundParams {
     /// @inheritdoc IRoundManager
     function earningsOf(uint256 round, uint256 index) external view override returns (Earnings memory earned) {
         Round storage r = _rounds[round];
-        (bytes32 seed, uint256 n) = _ring(round);
-        uint256 position = RingShuffle.forward(seed, n, index);
-        (UpdateStatus status, int256 gain) = _results[round].read(position);
+        bytes32 seed = r.seed;
+        earned.phase = r.phase;
+        if (seed == 0) return earned;
+        uint256 n = r.reveals;
         uint256 k = _verifiersOf(n);
+        uint256 position = RingShuffle.forward(seed, n, index);
+        Lane lane = _results[round].read(position);
+        UpdateStatus status = lane.statusOf();
         uint256 attesters = _attestersOf(n);
         earned.owner = _owners[round][index];
         earned.status = status;
-        earned.weight = _weightOf(status, gain);
+        earned.weight = _weightOf(lane, r.gainCap);
         earned.sumWeight = r.sumWeight;
-        // n has 16 bits; k is at most 7, the attesters at most 31.
+        // n has 16 bits; k is at most 7, the attesters at most 31, the correct fields of both words at most 14.
         earned.participants = uint16(n);
         earned.verifiers = uint8(k);
-        earned.correct = _correctFields(round, index, position, n, k);
+        earned.correct = uint8(_correctFields(_scores[round][index], round, position, n, k, false));
+        // The second word counts for retried updates, of which most rounds have none.
+        if (r.retryReveals != 0) {
+            ScoreSlot second = _retryScores[round][index];
+            earned.correct += uint8(_correctFields(second, round, (position + k) % n, n, k, true));
+        }
         earned.attesters = uint8(attesters);
         earned.isCorrectAttester = position < attesters && r.correctSlots & _bit(position) != 0;
         earned.isSealed = r.seal == Seal.Revealed;
+        earned.isForfeited = lane.isForfeited() || status == UpdateStatus.Malformed || status == UpdateStatus.Harmful;
     }
 
     // --- helpers ------------------------------------------------------------------------------------------------------
 
-    /// @dev Fields of the word of `index` that equal the settled result: field j is about position + 1 + j.
-    function _correctFields(uint256 round, uint256 index, uint256 position, uint256 n, uint256 k)
+    function _correctFields(ScoreSlot scores, uint256 round, uint256 before, uint256 n, uint256 k, bool isRetry)
         private
         view
-        returns (uint8 correct)
+        returns (uint256)
     {
-        ScoreSlot scores = _scores[round][index];
         if (scores.entryOf() != Entry.Revealed) return 0;
-        mapping(uint256 chunk => uint256 lanes) storage results = _results[round];
-        uint256 word = scores.contentOf();
-        uint256 lanes = 0;
-        // Unchecked: j ends at k ≤ 7, and a position steps on from n − 1 to 0.
-        unchecked {
-            for (uint256 j = 0; j < k; ++j) {
-                position = position + 1 == n ? 0 : position + 1;
-                // Neighbours share a slot: read the next one only where it begins, or the ring wraps.
-                if (j == 0 || Results.isFirstOfChunk(position)) lanes = results[Results.chunkOf(position)];
-                (UpdateStatus status, int256 gain) = Results.unpack(lanes, position);
-                if (Tally.isCorrect(ScoreWord.field(word, j), status, gain, TAU)) ++correct;
-            }
-        }
+        return _results[round].countCorrect(scores.contentOf(), before, n, k, _rounds[round].tau, isRetry);
     }
 
-    function _weightOf(UpdateStatus status, int256 gain) internal view returns (uint32) {
-        // The cap has 32 bits.
-        return status == UpdateStatus.Accepted ? uint32(Tally.weightOf(gain, int256(uint256(GAIN_CAP)))) : 0;
+    function _weightOf(Lane lane, uint256 cap) internal pure returns (uint32) {
+        // The cap has 24 bits.
+        return lane.statusOf() == UpdateStatus.Accepted ? uint32(Tally.weightOf(lane.gainOf(), int256(cap))) : 0;
     }
 
     /// @dev Key and size of a round's ring.
@@ -214,6 +234,10 @@ abstract contract RoundState is RoundParams {
     /// @dev The round, if it is in `expected` and the deadline has not passed.
     function _open(uint256 round, Phase expected) internal view returns (Round storage r) {
         r = _rounds[round];
+        _requireOpen(r, expected);
+    }
+
+    function _requireOpen(Round storage r, Phase expected) internal view {
         if (r.phase != expected) revert WrongPhase(r.phase, expected);
         if (block.timestamp > r.deadline) revert DeadlinePassed(r.deadline, block.timestamp);
     }

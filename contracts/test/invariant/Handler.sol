@@ -2,14 +2,18 @@
 pragma solidity 0.8.34;
 
 import {IMemberRegistry} from "../../src/interfaces/IMemberRegistry.sol";
+import {IRoundCourt} from "../../src/interfaces/IRoundCourt.sol";
 import {IRoundManager} from "../../src/interfaces/IRoundManager.sol";
 import {Community} from "../utils/Community.sol";
 
-/// @notice A community that drops out, lies, acts late, leaves and comes back, and keeps its own books beside the contracts.
+/// @notice A community that drops out, lies, acts late, disputes, votes, leaves and comes back, and keeps its own books beside
+/// the contracts.
 /// @dev Every call must succeed (`fail_on_revert`): what the contracts must refuse is tried in `misbehave`, where the
 /// refusal is asserted.
 contract Handler is Community {
-    uint256 public constant MEMBERS = 8;
+    uint256 public constant MEMBERS = 9;
+    /// Verifiers of an update: with nine on the ring there is a second panel, and an independent jury.
+    uint8 public constant PANEL = 3;
 
     // --- books --------------------------------------------------------------------------------------------------------
 
@@ -17,12 +21,20 @@ contract Handler is Community {
     uint256 public voided;
     uint256 public claims;
     uint256 public proofs;
-    uint256 public settledFaults;
+    uint256 public retried;
+    uint256 public disputes;
+    uint256 public overturned;
+    uint256 public upheld;
+    uint256 public undecided;
+    uint256 public lapsed;
+    uint256 public bans;
     uint256 public refusals;
     uint256 public exits;
     uint256 public repins;
 
     uint256 public granted; // minted into stakes
+    uint256 public lent; // minted to disputers, as if a round had paid them
+    uint256 public burnedBonds;
     uint256 public rewarded; // minted by claims
     uint256 public slashed; // taken from stakes
     uint256 public bounties; // of it, paid to provers
@@ -31,11 +43,16 @@ contract Handler is Community {
     uint256 private _verdictSeed;
     mapping(uint256 round => uint256 claimedBits) private _claimedBits;
 
+    /// Everybody who ever was a member: those banned are replaced by newcomers.
+    address[] private _accounts;
+    mapping(bytes32 proof => bool) private _proven;
+
     constructor() {
-        _deploy(_defaults());
+        IRoundManager.Params memory p = _defaults();
+        p.maxVerifiers = PANEL;
+        _deploy(p);
         for (uint256 i = 0; i < MEMBERS; ++i) {
-            members.push(makeAddr(string.concat("member ", vm.toString(i))));
-            _join(members[i]);
+            members.push(_newcomer());
         }
         skip(1);
     }
@@ -90,6 +107,12 @@ contract Handler is Community {
         rounds.openRound(0);
     }
 
+    function _newcomer() private returns (address account) {
+        account = makeAddr(string.concat("member ", vm.toString(_accounts.length)));
+        _accounts.push(account);
+        _join(account);
+    }
+
     function _act(uint256 round, IRoundManager.Phase phase, uint256 who, uint256 lies) private {
         (, uint40 deadline) = rounds.phaseOf(round);
         if (phase != IRoundManager.Phase.Seed && block.timestamp > deadline) return; // too late for all
@@ -101,7 +124,7 @@ contract Handler is Community {
             require(before == _slotsOf(round, members[witness]), "I11: an act changed another's slots");
         }
         if (phase == IRoundManager.Phase.Reveal && who & 7 != 0) _revealSlice(round);
-        if (phase == IRoundManager.Phase.Settle) _settleSome(round, who);
+        if (phase == IRoundManager.Phase.Settle || phase == IRoundManager.Phase.RetrySettle) _settleSome(round, who);
         if (phase == IRoundManager.Phase.Attest) _tryPropose(round);
     }
 
@@ -112,14 +135,22 @@ contract Handler is Community {
         } else if (phase == IRoundManager.Phase.Reveal) {
             if (entry == IRoundManager.Entry.Committed) _reveal(round, member);
         } else if (entry == IRoundManager.Entry.Revealed) {
-            (IRoundManager.Entry scores,) = rounds.scoresOf(round, index);
-            if (phase == IRoundManager.Phase.ScoreCommit && scores == IRoundManager.Entry.None) {
-                _commitScores(round, index, _wordOf(round, index, isLying));
-            } else if (phase == IRoundManager.Phase.ScoreReveal && scores == IRoundManager.Entry.Committed) {
-                _revealEither(round, index);
-            } else if (phase == IRoundManager.Phase.Attest) {
-                _attestOne(round, index, isLying);
-            }
+            if (phase == IRoundManager.Phase.Attest) _attestOne(round, index, isLying);
+            else _scoreOne(round, phase, index, isLying);
+        }
+    }
+
+    function _scoreOne(uint256 round, IRoundManager.Phase phase, uint256 index, bool isLying) private {
+        (IRoundManager.Entry first,) = rounds.scoresOf(round, index);
+        (IRoundManager.Entry second,) = rounds.retryScoresOf(round, index);
+        if (phase == IRoundManager.Phase.ScoreCommit && first == IRoundManager.Entry.None) {
+            _commitScores(round, index, _kept(round, index, false, isLying));
+        } else if (phase == IRoundManager.Phase.ScoreReveal && first == IRoundManager.Entry.Committed) {
+            _revealScores(round, index, _committedWord[round][index][false]);
+        } else if (phase == IRoundManager.Phase.RetryCommit && second == IRoundManager.Entry.None) {
+            _commitRetry(round, index, _kept(round, index, true, isLying));
+        } else if (phase == IRoundManager.Phase.RetryReveal && second == IRoundManager.Entry.Committed) {
+            _revealRetry(round, index, _committedWord[round][index][true]);
         }
     }
 
@@ -127,16 +158,24 @@ contract Handler is Community {
         return registry.isEligible(member, rounds.roundOf(round).openedAt);
     }
 
-    mapping(uint256 round => mapping(uint256 index => uint256)) private _committedWord;
+    mapping(uint256 round => mapping(uint256 index => mapping(bool retry => uint256))) private _committedWord;
 
-    function _wordOf(uint256 round, uint256 index, bool isLying) private returns (uint256 word) {
-        word = _word(round, index);
-        if (isLying) word = uint256(keccak256(abi.encode(word))) >> 116;
-        _committedWord[round][index] = word;
+    function _kept(uint256 round, uint256 index, bool retry, bool isLying) private returns (uint256 word) {
+        word = retry ? _retryWord(round, index) : _captured(round, _word(round, index), index);
+        if (isLying) word = uint256(keccak256(abi.encode(word))) >> (256 - 20 * uint256(PANEL));
+        _committedWord[round][index][retry] = word;
     }
 
-    function _revealEither(uint256 round, uint256 index) private {
-        _revealScores(round, index, _committedWord[round][index]);
+    /// In every third round the whole panel of one update accepts it, whatever it is.
+    function _captured(uint256 round, uint256 word, uint256 index) private view returns (uint256) {
+        if (_verdictSeed % 3 != 0) return word;
+        uint256 n = rounds.roundOf(round).reveals;
+        uint256 position = rounds.positionOf(round, index);
+        for (uint256 j = 0; j < _verifiers(n); ++j) {
+            if (rounds.indexAt(round, (position + 1 + j) % n) != 0) continue;
+            word = (word & ~(uint256(0xfffff) << (20 * j))) | ((GAIN_OFFSET + 15_000) << (20 * j));
+        }
+        return word;
     }
 
     function _attestOne(uint256 round, uint256 index, bool isLying) private {
@@ -160,12 +199,7 @@ contract Handler is Community {
         uint256 n = rounds.roundOf(round).reveals;
         for (uint256 index = 0; index < n; ++index) {
             if ((who >> (3 * index)) & 7 == 0) continue;
-            address owner = rounds.ownerOf(round, index);
-            uint256 stake = registry.stakeOf(owner);
             _settle(round, index);
-            uint256 loss = stake - registry.stakeOf(owner);
-            if (loss != 0) ++settledFaults;
-            slashed += loss;
         }
     }
 
@@ -213,6 +247,7 @@ contract Handler is Community {
             require(_isAllowed(before, reached), "I3: forbidden transition");
             if (reached == IRoundManager.Phase.Finalized) ++finalized;
             if (reached == IRoundManager.Phase.Voided) ++voided;
+            if (reached == IRoundManager.Phase.RetryCommit) ++retried;
             if (before == reached) {
                 require(rounds.roundOf(round).seedBlock > pinned, "a standstill pins a later block");
                 ++repins;
@@ -226,14 +261,17 @@ contract Handler is Community {
         }
     }
 
-    /// I3: one step by number, or Voided from a phase that can void; Seed may stand still to pin again.
+    /// I3: one step by number, the retry left out or not, or Voided from a phase that can void; Seed may stand still to pin
+    /// again.
     function _isAllowed(IRoundManager.Phase from, IRoundManager.Phase to) private pure returns (bool) {
         if (to == IRoundManager.Phase.Voided) {
             return from == IRoundManager.Phase.Commit || from == IRoundManager.Phase.Reveal
-                || from == IRoundManager.Phase.Settle || from == IRoundManager.Phase.Attest;
+                || from == IRoundManager.Phase.Settle || from == IRoundManager.Phase.RetrySettle
+                || from == IRoundManager.Phase.Attest;
         }
         if (from == IRoundManager.Phase.Attest) return false; // left by a proposal only
         if (from == IRoundManager.Phase.Seed && to == from) return true;
+        if (from == IRoundManager.Phase.Settle && to == IRoundManager.Phase.Attest) return true;
         return uint8(to) == uint8(from) + 1;
     }
 
@@ -274,38 +312,183 @@ contract Handler is Community {
     function prove(uint256 roundChoice, uint256 who, uint256 kind) external andOften(roundChoice / 16) {
         uint256 round = _someRound(roundChoice);
         for (uint256 i = 0; i < MEMBERS; ++i) {
-            if (_accuse(round, who % MEMBERS + i, kind % 4)) return;
+            if (_prove(_accusation(round, who % MEMBERS + i, kind % 9))) return;
         }
     }
 
-    function _accuse(uint256 round, uint256 who, uint256 kind) private returns (bool) {
-        address member = members[who % MEMBERS];
-        if (kind == 0) return _prove(abi.encodeCall(rounds.slashUnrevealedUpdate, (round, member)), member);
-        IRoundManager.Round memory r = rounds.roundOf(round);
-        if (r.seed == 0) return false;
-        uint16 index = uint16(who % r.reveals);
-        if (kind == 3) {
-            address attester = _attester(round, index);
-            return _prove(abi.encodeCall(rounds.slashWrongAttestation, (round, uint8(index))), attester);
-        }
-        address verifier = rounds.ownerOf(round, index);
-        if (kind == 1) return _prove(abi.encodeCall(rounds.slashAbsentVerifier, (round, index)), verifier);
-        return _prove(abi.encodeCall(rounds.slashUnrevealedScores, (round, index)), verifier);
+    function _accusation(uint256 round, uint256 who, uint256 kind) private view returns (bytes memory) {
+        uint16 index = uint16(who % MEMBERS);
+        if (kind == 0) return abi.encodeCall(court.slashUnrevealedUpdate, (round, members[index]));
+        if (kind == 1) return abi.encodeCall(court.slashAbsentVerifier, (round, index, false));
+        if (kind == 2) return abi.encodeCall(court.slashUnrevealedScores, (round, index, false));
+        if (kind == 3) return abi.encodeCall(court.slashWrongAttestation, (round, uint8(index)));
+        if (kind == 4) return abi.encodeCall(court.slashAbsentVerifier, (round, index, true));
+        if (kind == 5) return abi.encodeCall(court.slashUnrevealedScores, (round, index, true));
+        if (kind == 6) return abi.encodeCall(court.slashVerdict, (round, index));
+        if (kind == 7) return abi.encodeCall(court.slashAbsentAttester, (round, uint8(index)));
+        return abi.encodeCall(court.slashUnrevealedSlice, (round));
     }
 
-    function _prove(bytes memory proof, address accused) private returns (bool ok) {
-        uint256 stake = registry.stakeOf(accused);
-        uint256 own = stake - registry.unvestedOf(accused);
-        uint256 balance = token.balanceOf(address(this));
-        (ok,) = address(rounds).call(proof);
-        uint256 loss = stake - registry.stakeOf(accused);
-        uint256 bounty = token.balanceOf(address(this)) - balance;
-        if (ok) ++proofs;
-        else ++refusals;
-        require(ok || loss + bounty == 0, "a refused proof costs nothing");
-        require(bounty == (loss < own ? loss : own) / 2, "I13: half of the own part, rounded down, to the prover");
+    /// The same for what disputes prove: wrong fields, lies, wrong attesters, jurors that kept silent.
+    function proveByJury(uint256 idChoice, uint256 who, uint256 kind) external {
+        uint256 count = court.disputeCount();
+        if (count == 0) return;
+        uint256 id = count - idChoice % (count < 4 ? count : 4);
+        for (uint256 i = 0; i < MEMBERS; ++i) {
+            uint8 place = uint8((who % MEMBERS + i) % MEMBERS);
+            bytes memory proof = abi.encodeCall(court.slashField, (id, place));
+            if (kind % 4 == 1) proof = abi.encodeCall(court.slashAttester, (id, place));
+            if (kind % 4 == 2) proof = abi.encodeCall(court.slashAbsentJuror, (id, place));
+            if (kind % 4 == 3) proof = abi.encodeCall(court.slashUnrevealedBallot, (id, place));
+            if (_prove(proof)) break;
+        }
+        _replaceBanned();
+    }
+
+    /// I13: what is taken from stakes leaves the registry, half of it at most as a bounty; each proof stands once.
+    function _prove(bytes memory proof) private returns (bool ok) {
+        uint256 stakes = registry.totalStake();
+        uint256 supply = token.totalSupply();
+        uint256 held = token.balanceOf(address(registry));
+        (ok,) = address(court).call(proof);
+        uint256 loss = stakes - registry.totalStake();
+        uint256 burned = supply - token.totalSupply();
+        require(held - token.balanceOf(address(registry)) == loss, "I13: all of it leaves the registry");
+        require((loss - burned) * 2 <= loss, "I13: half at most to the prover");
+        require(ok || loss == 0, "a refused proof costs nothing");
+        if (ok) {
+            require(!_proven[keccak256(proof)], "a fault was punished twice");
+            _proven[keccak256(proof)] = true;
+            ++proofs;
+        } else {
+            ++refusals;
+        }
         slashed += loss;
-        bounties += bounty;
+        bounties += loss - burned;
+    }
+
+    function _replaceBanned() private {
+        for (uint256 i = 0; i < MEMBERS; ++i) {
+            if (registry.statusOf(members[i]) != IMemberRegistry.Status.Banned) continue;
+            require(registry.stakeOf(members[i]) == 0, "who is banned has lost everything");
+            members[i] = _newcomer();
+            ++bans;
+        }
+    }
+
+    // --- disputes -----------------------------------------------------------------------------------------------------
+
+    /// Somebody disputes a score, or the aggregate, with a cause or without.
+    function dispute(uint256 choice, uint256 who) external {
+        for (uint256 i = 0; i < 12 && choice % 4 != 0; ++i) {
+            if (_phase(rounds.currentRound()) == IRoundManager.Phase.Challenge) break;
+            diligentStep(choice >> 8);
+        }
+        uint256 round = rounds.currentRound();
+        if (_phase(round) != IRoundManager.Phase.Challenge) return;
+        address member = members[who % MEMBERS];
+        uint256 index = choice % 3 == 0 ? 0 : choice / 8 % rounds.roundOf(round).reveals;
+        _give(member, DISPUTE_BOND);
+        lent += DISPUTE_BOND;
+        uint256 bonds = court.totalBonds();
+        vm.startPrank(member);
+        token.approve(address(court), DISPUTE_BOND);
+        (bool ok, bytes memory reason) = address(court)
+            .call(
+                choice % 5 == 0
+                    ? abi.encodeCall(court.disputeAggregate, (round))
+                    : abi.encodeCall(court.disputeScore, (round, uint16(index)))
+            );
+        vm.stopPrank();
+        if (ok) {
+            ++disputes;
+            (, uint40 deadline) = rounds.phaseOf(round);
+            require(deadline >= court.disputeOf(court.disputeCount()).until, "I12: the round waits for its disputes");
+            return;
+        }
+        ++refusals;
+        require(court.totalBonds() == bonds, "refused without a bond");
+        bytes4 selector = bytes4(reason);
+        require(
+            selector == IRoundCourt.DisputeTooLate.selector || selector == IRoundCourt.AlreadyDisputed.selector
+                || selector == IRoundCourt.TooManyDisputes.selector || selector == IRoundCourt.NothingToDispute.selector
+                || selector == IRoundManager.DeadlinePassed.selector,
+            "refused for another reason"
+        );
+    }
+
+    /// The jury of one of the latest disputes does what it still can: draw, commit, reveal, resolve; some drop out, some lie.
+    function judge(uint256 idChoice, uint256 who, uint256 lies) external {
+        uint256 count = court.disputeCount();
+        if (count == 0) return;
+        uint256 id = count - idChoice % (count < 3 ? count : 3);
+        IRoundCourt.Dispute memory d = court.disputeOf(id);
+        if (d.outcome != IRoundCourt.Outcome.None) return;
+        if (idChoice % 16 == 15) vm.warp(_max(block.timestamp, uint256(d.until) + 1)); // nobody cares
+        if (d.key == 0 && block.timestamp + 80 minutes <= d.until) {
+            if (idChoice % 16 == 7) vm.roll(uint256(d.seedBlock) + 300); // its hash is gone
+            if (block.number <= uint256(d.seedBlock) + 250) _drawJury(id);
+            else court.drawJury(id);
+            d = court.disputeOf(id);
+        }
+        if (d.key != 0) _ballots(id, who, lies, d);
+        _end(id);
+    }
+
+    function _ballots(uint256 id, uint256 who, uint256 lies, IRoundCourt.Dispute memory d) private {
+        for (uint256 place = 0; place < d.places && block.timestamp <= d.commitEnd; ++place) {
+            (IRoundManager.Entry entry,) = court.ballotOf(id, place);
+            if (_juror(id, place) == address(0) || entry != IRoundManager.Entry.None) continue;
+            if ((who >> (3 * place)) & 7 == 0) continue;
+            _committedBallot[id][place] = _vote(id, (lies >> (3 * place)) & 7 == 1);
+            bytes32 before = _ballotsBut(id, place, d.places);
+            _commitBallot(id, place, _committedBallot[id][place]);
+            require(before == _ballotsBut(id, place, d.places), "I11: a ballot changed another's");
+        }
+        vm.warp(_max(block.timestamp, uint256(d.commitEnd) + 1));
+        uint256 revealEnd = uint256(d.commitEnd) + 30 minutes;
+        for (uint256 place = 0; place < d.places && block.timestamp <= revealEnd; ++place) {
+            (IRoundManager.Entry entry,) = court.ballotOf(id, place);
+            if (entry != IRoundManager.Entry.Committed || (who >> (3 * place + 100)) & 7 == 0) continue;
+            _revealBallot(id, place, _committedBallot[id][place]);
+        }
+        vm.warp(_max(block.timestamp, revealEnd + 1));
+    }
+
+    mapping(uint256 id => mapping(uint256 place => uint256 ballot)) private _committedBallot;
+
+    function _vote(uint256 id, bool isLying) private view returns (uint256) {
+        uint256 honest = _ballot(id, address(0));
+        if (!isLying) return honest;
+        return honest == 1 ? 2 : 1;
+    }
+
+    function _ballotsBut(uint256 id, uint256 place, uint256 places) private view returns (bytes32 digest) {
+        for (uint256 other = 0; other < places; ++other) {
+            if (other == place) continue;
+            (IRoundManager.Entry entry, uint256 ballot) = court.ballotOf(id, other);
+            digest = keccak256(abi.encode(digest, entry, ballot));
+        }
+    }
+
+    function _end(uint256 id) private {
+        uint256 supply = token.totalSupply();
+        uint256 round = court.disputeOf(id).round;
+        bool wasVoided = _phase(round) == IRoundManager.Phase.Voided;
+        try court.resolve(id) {
+            IRoundCourt.Outcome outcome = court.disputeOf(id).outcome;
+            bool burns = outcome == IRoundCourt.Outcome.Upheld || outcome == IRoundCourt.Outcome.Lapsed;
+            require(supply - token.totalSupply() == (burns ? DISPUTE_BOND : 0), "the bond burns or returns");
+            if (burns) burnedBonds += DISPUTE_BOND;
+            if (outcome == IRoundCourt.Outcome.Upheld) ++upheld;
+            if (outcome == IRoundCourt.Outcome.Overturned) ++overturned;
+            if (outcome == IRoundCourt.Outcome.NoMajority) ++undecided;
+            if (outcome == IRoundCourt.Outcome.Lapsed) ++lapsed;
+            if (!wasVoided && _phase(round) == IRoundManager.Phase.Voided) ++voided;
+        } catch (bytes memory reason) {
+            require(court.disputeOf(id).key == 0, "I12: a drawn jury whose time is over ends its dispute");
+            _requireSelector(reason, IRoundCourt.JuryNotDrawn.selector);
+        }
     }
 
     // --- members ------------------------------------------------------------------------------------------------------
@@ -414,7 +597,7 @@ contract Handler is Community {
 
     // --- for the invariants -------------------------------------------------------------------------------------------
 
-    /// I12: time and `advance` alone end the current round within 12 steps.
+    /// I12: time and `advance` alone end the current round within 12 steps, whatever is disputed; then every dispute can end.
     function runOut() external returns (uint256 steps) {
         uint256 round = rounds.currentRound();
         while (_phase(round) < IRoundManager.Phase.Finalized) {
@@ -428,18 +611,43 @@ contract Handler is Community {
             rounds.advance(round);
             ++steps;
         }
+        skip(2 hours + 1);
+        for (uint256 id = 1; id <= court.disputeCount(); ++id) {
+            if (court.disputeOf(id).outcome == IRoundCourt.Outcome.None) court.resolve(id);
+        }
+    }
+
+    /// Prints what a campaign reached.
+    function report() external {
+        emit log_named_uint("finalized", finalized);
+        emit log_named_uint("voided", voided);
+        emit log_named_uint("retried", retried);
+        emit log_named_uint("claimed", claims);
+        emit log_named_uint("proven", proofs);
+        emit log_named_uint("slashed, CWT", slashed / 1e18);
+        emit log_named_uint("refused", refusals);
+        emit log_named_uint("disputes", disputes);
+        emit log_named_uint("overturned", overturned);
+        emit log_named_uint("upheld", upheld);
+        emit log_named_uint("undecided", undecided);
+        emit log_named_uint("lapsed", lapsed);
+        emit log_named_uint("banned", bans);
     }
 
     function contracts()
         external
         view
-        returns (address token_, address registry_, address rounds_, address distributor_)
+        returns (address token_, address registry_, address rounds_, address court_, address distributor_)
     {
-        return (address(token), address(registry), address(rounds), address(distributor));
+        return (address(token), address(registry), address(rounds), address(court), address(distributor));
     }
 
-    function memberAt(uint256 i) external view returns (address) {
-        return members[i];
+    function accountCount() external view returns (uint256) {
+        return _accounts.length;
+    }
+
+    function accountAt(uint256 i) external view returns (address) {
+        return _accounts[i];
     }
 
     // --- helpers ------------------------------------------------------------------------------------------------------
@@ -450,7 +658,8 @@ contract Handler is Community {
         (IRoundManager.Entry entry,, uint16 index,) = rounds.trainerOf(round, member);
         if (entry != IRoundManager.Entry.Revealed) return keccak256(trainer);
         (, bytes memory scores) = address(rounds).staticcall(abi.encodeCall(rounds.scoresOf, (round, index)));
-        return keccak256(abi.encode(trainer, scores, rounds.ownerOf(round, index)));
+        (, bytes memory second) = address(rounds).staticcall(abi.encodeCall(rounds.retryScoresOf, (round, index)));
+        return keccak256(abi.encode(trainer, scores, second, rounds.ownerOf(round, index)));
     }
 
     function _phase(uint256 round) private view returns (IRoundManager.Phase phase) {

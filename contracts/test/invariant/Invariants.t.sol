@@ -4,8 +4,10 @@ pragma solidity 0.8.34;
 import {ContributionToken} from "../../src/ContributionToken.sol";
 import {MemberRegistry} from "../../src/MemberRegistry.sol";
 import {RewardDistributor} from "../../src/RewardDistributor.sol";
+import {RoundCourt} from "../../src/RoundCourt.sol";
 import {RoundManager} from "../../src/RoundManager.sol";
 import {IMemberRegistry} from "../../src/interfaces/IMemberRegistry.sol";
+import {IRoundCourt} from "../../src/interfaces/IRoundCourt.sol";
 import {IRoundManager} from "../../src/interfaces/IRoundManager.sol";
 import {TestBase} from "../utils/TestBase.sol";
 import {Handler} from "./Handler.sol";
@@ -17,17 +19,19 @@ contract InvariantsTest is TestBase {
     ContributionToken private _token;
     MemberRegistry private _registry;
     RoundManager private _rounds;
+    RoundCourt private _court;
     RewardDistributor private _distributor;
 
     function setUp() public {
         _handler = new Handler();
-        (address t, address m, address r, address d) = _handler.contracts();
+        (address t, address m, address r, address c, address d) = _handler.contracts();
         _token = ContributionToken(t);
         _registry = MemberRegistry(m);
         _rounds = RoundManager(r);
+        _court = RoundCourt(c);
         _distributor = RewardDistributor(d);
 
-        bytes4[] memory acts = new bytes4[](9);
+        bytes4[] memory acts = new bytes4[](12);
         acts[0] = Handler.step.selector;
         acts[1] = Handler.diligentStep.selector;
         acts[2] = Handler.claim.selector;
@@ -37,6 +41,9 @@ contract InvariantsTest is TestBase {
         acts[6] = Handler.leaveOrJoin.selector;
         acts[7] = Handler.donate.selector;
         acts[8] = Handler.misbehave.selector;
+        acts[9] = Handler.dispute.selector;
+        acts[10] = Handler.judge.selector;
+        acts[11] = Handler.proveByJury.selector;
         targetContract(address(_handler));
         targetSelector(FuzzSelector({addr: address(_handler), selectors: acts}));
     }
@@ -48,6 +55,7 @@ contract InvariantsTest is TestBase {
         _I2_roundsMintAtMostTheirEmission();
         _I4_registryIsSolvent();
         _I13_burnedAndBountiesAreWhatWasSlashed();
+        _theCourtHoldsItsBonds();
         _creditsAreWhatWasPaid();
         _I8_countersEqualCounts();
         _I9_ring();
@@ -63,8 +71,9 @@ contract InvariantsTest is TestBase {
     // --- money --------------------------------------------------------------------------------------------------------
 
     function _I1_supplyIsRewardsAndGrantsLessBurned() private view {
-        uint256 burned = _handler.slashed() - _handler.bounties() + _handler.burnedOnExit();
-        assertEq(_token.totalSupply(), _handler.rewarded() + _handler.granted() - burned, "I1");
+        uint256 burned = _handler.slashed() - _handler.bounties() + _handler.burnedOnExit() + _handler.burnedBonds();
+        uint256 minted = _handler.rewarded() + _handler.granted() + _handler.lent();
+        assertEq(_token.totalSupply(), minted - burned, "I1");
         assertLe(_token.totalSupply(), _token.cap(), "I20");
     }
 
@@ -83,8 +92,8 @@ contract InvariantsTest is TestBase {
     function _I4_registryIsSolvent() private view {
         uint256 stakes = 0;
         uint256 eligible = 0;
-        for (uint256 i = 0; i < _handler.MEMBERS(); ++i) {
-            address member = _handler.memberAt(i);
+        for (uint256 i = 0; i < _handler.accountCount(); ++i) {
+            address member = _handler.accountAt(i);
             stakes += _registry.stakeOf(member);
             assertLe(_registry.unvestedOf(member), _registry.stakeOf(member), "the grant is part of the stake");
             bool isActive = _registry.statusOf(member) == IMemberRegistry.Status.Active;
@@ -99,10 +108,20 @@ contract InvariantsTest is TestBase {
         assertLe(_handler.bounties() * 2, _handler.slashed(), "I13");
     }
 
+    /// I13 of the court: it holds every bond of a dispute that has not ended.
+    function _theCourtHoldsItsBonds() private view {
+        uint256 open = 0;
+        for (uint256 id = 1; id <= _court.disputeCount(); ++id) {
+            if (_court.disputeOf(id).outcome == IRoundCourt.Outcome.None) ++open;
+        }
+        assertEq(_court.totalBonds(), open * _court.params().bond, "bonds of open disputes");
+        assertGe(_token.balanceOf(address(_court)), _court.totalBonds(), "I13 held");
+    }
+
     function _creditsAreWhatWasPaid() private view {
         uint256 credits = 0;
-        for (uint256 i = 0; i < _handler.MEMBERS(); ++i) {
-            credits += _distributor.creditAt(_handler.memberAt(i), type(uint256).max);
+        for (uint256 i = 0; i < _handler.accountCount(); ++i) {
+            credits += _distributor.creditAt(_handler.accountAt(i), type(uint256).max);
         }
         uint256 treasury = 0;
         for (uint256 round = 1; round <= _rounds.currentRound(); ++round) {
@@ -119,16 +138,37 @@ contract InvariantsTest is TestBase {
         if (r.seed == 0) return;
         uint256 settled = 0;
         uint256 accepted = 0;
+        uint256 waiting = 0;
         uint256 sumWeight = 0;
         for (uint256 index = 0; index < r.reveals; ++index) {
-            (IRoundManager.UpdateStatus status,, uint32 weight) = _rounds.resultOf(round, index);
+            (IRoundManager.UpdateStatus status,, uint32 weight, bool isRetried,) = _rounds.resultOf(round, index);
             if (status != IRoundManager.UpdateStatus.Pending) ++settled;
             if (status == IRoundManager.UpdateStatus.Accepted) ++accepted;
+            if (status == IRoundManager.UpdateStatus.Unscored && !isRetried) ++waiting;
             sumWeight += weight;
         }
         assertEq(r.settled, settled, "I8 settled");
         assertEq(r.accepted, accepted, "I8 accepted");
         assertEq(r.sumWeight, sumWeight, "I8 weight");
+        // A jury may find what no panel did, after this count has served.
+        if (r.phase < IRoundManager.Phase.Challenge) assertEq(r.unscored, waiting, "I8 unscored");
+        _I8_entries(round, r);
+    }
+
+    function _I8_entries(uint256 round, IRoundManager.Round memory r) private view {
+        uint256[4] memory counts;
+        for (uint256 index = 0; index < r.reveals; ++index) {
+            (IRoundManager.Entry first,) = _rounds.scoresOf(round, index);
+            (IRoundManager.Entry second,) = _rounds.retryScoresOf(round, index);
+            if (first != IRoundManager.Entry.None) ++counts[0];
+            if (first == IRoundManager.Entry.Revealed) ++counts[1];
+            if (second != IRoundManager.Entry.None) ++counts[2];
+            if (second == IRoundManager.Entry.Revealed) ++counts[3];
+        }
+        assertEq(r.scoreCommits, counts[0], "I8 commits");
+        assertEq(r.scoreReveals, counts[1], "I8 reveals");
+        assertEq(r.retryCommits, counts[2], "I8 retry commits");
+        assertEq(r.retryReveals, counts[3], "I8 retry reveals");
     }
 
     function _I9_ring() private view {
@@ -136,7 +176,8 @@ contract InvariantsTest is TestBase {
         IRoundManager.Round memory r = _rounds.roundOf(round);
         if (r.seed == 0) return;
         uint256 n = r.reveals;
-        uint256 k = n - 1 < 7 ? n - 1 : 7;
+        uint256 most = _handler.PANEL();
+        uint256 k = n - 1 < most ? n - 1 : most;
         uint256[] memory verifiers = new uint256[](n);
         for (uint256 index = 0; index < n; ++index) {
             for (uint256 other = 0; other < index; ++other) {
@@ -152,6 +193,16 @@ contract InvariantsTest is TestBase {
         for (uint256 index = 0; index < n; ++index) {
             assertEq(verifiers[index], k, "I9 exactly k verifiers");
         }
+        _I9_fieldsPaid(round, n, k);
+    }
+
+    /// I2, I9: whichever panel is paid for an update, never more than n·k fields.
+    function _I9_fieldsPaid(uint256 round, uint256 n, uint256 k) private view {
+        uint256 correct = 0;
+        for (uint256 index = 0; index < n; ++index) {
+            correct += _rounds.earningsOf(round, index).correct;
+        }
+        assertLe(correct, n * k, "I9 at most k fields an update");
     }
 
     // --- the handler is worth its name --------------------------------------------------------------------------------
@@ -172,12 +223,24 @@ contract InvariantsTest is TestBase {
             _handler.leaveOrJoin(c, a);
             _handler.donate(c, b);
             _handler.misbehave(b, c);
+            _handler.dispute(a, c);
+            _handler.judge(b, c, a);
+            _handler.proveByJury(a, b, c);
+            _handler.proveByJury(b, a, c >> 8);
         }
+        _handler.report();
         assertGt(_handler.finalized(), 10, "finalized");
         assertGt(_handler.voided(), 10, "voided");
         assertGt(_handler.claims(), 10, "claimed");
         assertGt(_handler.proofs(), 10, "proven");
-        assertGt(_handler.settledFaults(), 10, "found by settle");
+        assertGt(_handler.slashed(), 0, "slashed");
+        assertGt(_handler.retried(), 10, "retried");
+        assertGt(_handler.disputes(), 10, "disputed");
+        assertGt(_handler.overturned(), 5, "overturned");
+        assertGt(_handler.upheld(), 5, "upheld");
+        assertGt(_handler.undecided(), 0, "no majority");
+        assertGt(_handler.lapsed(), 0, "lapsed");
+        assertGt(_handler.bans(), 0, "banned");
         assertGt(_handler.refusals(), 10, "refused");
         assertGt(_handler.exits(), 1, "exits");
         assertGt(_handler.repins(), 1, "seeds pinned again");

@@ -3,46 +3,65 @@ pragma solidity 0.8.34;
 
 import {IRoundManager} from "../../src/interfaces/IRoundManager.sol";
 import {CommitHash} from "../../src/libraries/CommitHash.sol";
-import {Results} from "../../src/libraries/Results.sol";
+import {Lane, Results} from "../../src/libraries/Results.sol";
 import {RewardMath} from "../../src/libraries/RewardMath.sol";
 import {ScoreSlot, ScoreSlots} from "../../src/libraries/ScoreSlots.sol";
 import {TestBase} from "../utils/TestBase.sol";
 
 /// @notice Packed slots lose nothing, commitments bind everything, rewards never exceed their pools.
 contract PackingTest is TestBase {
-    using Results for mapping(uint256 chunk => uint256 lanes);
+    using Results for mapping(uint256 slot => uint256 lanes);
 
-    mapping(uint256 chunk => uint256 lanes) private _results;
+    mapping(uint256 slot => uint256 lanes) private _results;
 
     function testFuzz_resultsKeepToTheirLanes(uint256 seed) public {
         uint256 size = 40;
         for (uint256 position = 0; position < size; ++position) {
-            (IRoundManager.UpdateStatus status, int256 gain) = _draw(seed, position);
-            _results.write(position, status, gain);
+            _results.write(position, _draw(~seed, position)); // what is written first leaves nothing behind
+            _results.write(position, _draw(seed, position));
         }
         for (uint256 position = 0; position < size; ++position) {
-            (IRoundManager.UpdateStatus status, int256 gain) = _draw(seed, position);
-            (IRoundManager.UpdateStatus kept, int256 keptGain) = _results.read(position);
-            assertEq(uint256(kept), uint256(status), "status");
-            assertEq(keptGain, gain, "gain");
+            assertEq(Lane.unwrap(_results.read(position)), Lane.unwrap(_draw(seed, position)), "lane");
         }
-        (IRoundManager.UpdateStatus none,) = _results.read(size);
-        assertEq(uint256(none), 0, "the next one is Pending");
+        assertFalse(_results.read(size).isSettled(), "the next one is Pending");
     }
 
-    function _draw(uint256 seed, uint256 position)
+    function _draw(uint256 seed, uint256 position) private pure returns (Lane lane) {
+        uint256 draw = uint256(keccak256(abi.encode(seed, position)));
+        lane = Results.pack(IRoundManager.UpdateStatus(1 + draw % 6), _gain(draw), draw % 7 == 0);
+        if (draw % 11 == 0) lane = lane.forfeited();
+    }
+
+    /// Every gain that a field can say, and beyond by 16.
+    function _gain(uint256 draw) private pure returns (int256) {
+        return int256(draw / 6 % (1 << 20)) - (1 << 19);
+    }
+
+    function testFuzz_aLaneKeepsEveryPart(uint256 draw, uint8 status, uint8 other, bool retried) public pure {
+        IRoundManager.UpdateStatus first = IRoundManager.UpdateStatus(status % 7);
+        IRoundManager.UpdateStatus second = IRoundManager.UpdateStatus(other % 7);
+        Lane lane = Results.pack(first, _gain(draw), retried);
+        _assertLane(lane, first, _gain(draw), retried, false);
+        _assertLane(lane.forfeited(), first, _gain(draw), retried, true);
+        _assertLane(lane.withVerdict(second, _gain(~draw)), second, _gain(~draw), retried, false);
+        _assertLane(lane.forfeited().withVerdict(second, _gain(~draw)), second, _gain(~draw), retried, true);
+    }
+
+    function _assertLane(Lane lane, IRoundManager.UpdateStatus status, int256 gain, bool retried, bool forfeited)
         private
         pure
-        returns (IRoundManager.UpdateStatus status, int256 gain)
     {
-        uint256 draw = uint256(keccak256(abi.encode(seed, position)));
-        status = IRoundManager.UpdateStatus(1 + draw % 6);
-        gain = int256(draw / 6 % (1 << 20)) - (1 << 19); // every gain that a field can say, and beyond by 16
+        assertEq(uint256(lane.statusOf()), uint256(status), "status");
+        assertEq(lane.isSettled(), status != IRoundManager.UpdateStatus.Pending, "settled");
+        assertEq(lane.gainOf(), gain, "gain");
+        assertEq(lane.isRetried(), retried, "retried");
+        assertEq(lane.isForfeited(), forfeited, "forfeited");
+        assertLt(Lane.unwrap(lane), 1 << 32, "within its bits");
     }
 
     function testFuzz_scoreSlotKeepsBothParts(uint256 content, uint8 entry) public pure {
         content >>= 8;
-        IRoundManager.Entry given = IRoundManager.Entry(entry % 4);
+        IRoundManager.Entry given = IRoundManager.Entry(entry % 3);
         ScoreSlot slot = ScoreSlots.pack(given, content);
         assertEq(uint256(slot.entryOf()), uint256(given), "entry");
         assertEq(slot.contentOf(), content, "content");
@@ -70,6 +89,19 @@ contract PackingTest is TestBase {
         if (which == 5) other = CommitHash.update(1, address(2), 3, address(4), contentHash, ~cid, samples, salt);
         if (which == 6) other = CommitHash.update(1, address(2), 3, address(4), contentHash, cid, ~samples, salt);
         if (which == 7) other = CommitHash.update(1, address(2), 3, address(4), contentHash, cid, samples, ~salt);
+        assertTrue(base != other, "bound");
+    }
+
+    function testFuzz_ballotCommitmentBindsEveryArgument(uint256 vote, bytes32 salt, uint8 which) public pure {
+        bytes32 base = CommitHash.ballot(1, address(2), 3, address(4), vote, salt);
+        bytes32 other;
+        which = which % 6;
+        if (which == 0) other = CommitHash.ballot(9, address(2), 3, address(4), vote, salt);
+        if (which == 1) other = CommitHash.ballot(1, address(9), 3, address(4), vote, salt);
+        if (which == 2) other = CommitHash.ballot(1, address(2), 9, address(4), vote, salt);
+        if (which == 3) other = CommitHash.ballot(1, address(2), 3, address(9), vote, salt);
+        if (which == 4) other = CommitHash.ballot(1, address(2), 3, address(4), ~vote, salt);
+        if (which == 5) other = CommitHash.ballot(1, address(2), 3, address(4), vote, ~salt);
         assertTrue(base != other, "bound");
     }
 

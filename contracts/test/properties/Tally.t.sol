@@ -9,9 +9,12 @@ import {TestBase} from "../utils/TestBase.sol";
 /// @notice Tally against a naive reading of docs/protocol.md, and what a minority can and cannot do.
 contract TallyTest is TestBase {
     uint256 private constant OFFSET = 1 << 19;
+    /// 7 verifiers, or a jury of 31 with as many excluded beside it.
+    uint256 private constant MOST_VOTERS = 62;
 
     /// Fields as verifiers write them: sentinels, invalid values, and gains around `centre`, often near one another.
-    function _draw(uint256 seed, uint256 k) private pure returns (uint256[SCORE_FIELDS] memory fields) {
+    function _draw(uint256 seed, uint256 k) private pure returns (uint256[] memory fields) {
+        fields = new uint256[](k);
         uint256 centre = OFFSET - 3000 + seed % 30_000;
         for (uint256 j = 0; j < k; ++j) {
             uint256 draw = uint256(keccak256(abi.encode(seed, j)));
@@ -32,11 +35,7 @@ contract TallyTest is TestBase {
         uint256 weight;
     }
 
-    function _naive(uint256[SCORE_FIELDS] memory f, uint256 k, Tally.Bounds memory b)
-        private
-        pure
-        returns (Naive memory r)
-    {
+    function _naive(uint256[] memory f, uint256 k, Tally.Bounds memory b) private pure returns (Naive memory r) {
         uint256 malformed = _count(f, k, 2);
         uint256 unavailable = _count(f, k, 1);
         if (2 * malformed > k) return Naive(5, 0, malformed, 0);
@@ -58,14 +57,14 @@ contract TallyTest is TestBase {
         if (r.status == 1) r.weight = uint256(r.gain > b.gainCap ? b.gainCap : r.gain);
     }
 
-    function _count(uint256[SCORE_FIELDS] memory f, uint256 k, uint256 value) private pure returns (uint256 c) {
+    function _count(uint256[] memory f, uint256 k, uint256 value) private pure returns (uint256 c) {
         for (uint256 j = 0; j < k; ++j) {
             if (f[j] == value) ++c;
         }
     }
 
     /// The gain with exactly `rank` gains before it, ties broken by place.
-    function _select(uint256[SCORE_FIELDS] memory f, uint256 k, uint256 rank) private pure returns (uint256) {
+    function _select(uint256[] memory f, uint256 k, uint256 rank) private pure returns (uint256) {
         for (uint256 j = 0; j < k; ++j) {
             if (f[j] < 16) continue;
             uint256 before = 0;
@@ -81,14 +80,14 @@ contract TallyTest is TestBase {
         public
         pure
     {
-        k = bound(k, 1, SCORE_FIELDS);
+        k = bound(k, 1, MOST_VOTERS);
         Tally.Bounds memory b = Tally.Bounds({
             tau: tau % 1000,
             deltaMin: int256(uint256(deltaMin % 3000)) + 1,
             harmMin: int256(uint256(harmMin % 3000)) + 1,
             gainCap: 20_000
         });
-        uint256[SCORE_FIELDS] memory fields = _draw(seed, k);
+        uint256[] memory fields = _draw(seed, k);
         Naive memory expected = _naive(fields, k, b);
         Tally.Verdict memory actual = Tally.settle(fields, k, b);
         assertEq(uint256(actual.status), expected.status, "status");
@@ -109,11 +108,11 @@ contract TallyTest is TestBase {
         public
         pure
     {
-        k = bound(k, 1, SCORE_FIELDS);
+        k = bound(k, 1, MOST_VOTERS);
         truth = bound(truth, 2000, 400_000);
         spread = bound(spread, 0, 300);
         uint256 honest = k / 2 + 1;
-        uint256[SCORE_FIELDS] memory fields;
+        uint256[] memory fields = new uint256[](k);
         for (uint256 j = 0; j < k; ++j) {
             uint256 draw = uint256(keccak256(abi.encode(seed, j)));
             // liars may write anything at all
@@ -127,7 +126,7 @@ contract TallyTest is TestBase {
 
     /// Absentees count against agreement, not out of it: quorum is of those assigned.
     function test_threat_quorumIsOfTheAssigned() public pure {
-        uint256[SCORE_FIELDS] memory fields;
+        uint256[] memory fields = new uint256[](3);
         for (uint256 j = 0; j < 3; ++j) {
             fields[j] = OFFSET + 5000; // three agree, four stay away
         }
@@ -136,10 +135,24 @@ contract TallyTest is TestBase {
         assertEq(verdict.votes, 3, "votes");
     }
 
+    /// Voters that said nothing may be left out, as long as they are counted.
+    function testFuzz_silenceNeedsNoField(uint256 seed, uint256 said, uint256 silent) public pure {
+        said = bound(said, 0, MOST_VOTERS / 2);
+        silent = bound(silent, 0, MOST_VOTERS / 2);
+        if (said + silent == 0) silent = 1;
+        uint256[] memory short = _draw(seed, said);
+        uint256[] memory long = new uint256[](said + silent);
+        for (uint256 j = 0; j < said; ++j) {
+            long[j + silent] = short[j];
+        }
+        bytes memory expected = abi.encode(Tally.settle(long, said + silent, _usual()));
+        assertEq(abi.encode(Tally.settle(short, said + silent, _usual())), expected, "same");
+    }
+
     function testFuzz_orderOfVerifiersDoesNotMatter(uint256 seed, uint256 k, uint256 turn) public pure {
-        k = bound(k, 1, SCORE_FIELDS);
-        uint256[SCORE_FIELDS] memory fields = _draw(seed, k);
-        uint256[SCORE_FIELDS] memory turned;
+        k = bound(k, 1, MOST_VOTERS);
+        uint256[] memory fields = _draw(seed, k);
+        uint256[] memory turned = new uint256[](k);
         for (uint256 j = 0; j < k; ++j) {
             turned[(j + turn % k) % k] = fields[j];
         }
@@ -148,9 +161,9 @@ contract TallyTest is TestBase {
 
     /// A field is paid exactly when it counted as a vote, or said the sentinel that won.
     function testFuzz_paidFieldsAreTheVotes(uint256 seed, uint256 k) public pure {
-        k = bound(k, 1, SCORE_FIELDS);
-        uint256[SCORE_FIELDS] memory fields = _draw(seed, k);
-        uint256[SCORE_FIELDS] memory kept = _draw(seed, k);
+        k = bound(k, 1, MOST_VOTERS);
+        uint256[] memory fields = _draw(seed, k);
+        uint256[] memory kept = _draw(seed, k);
         Tally.Verdict memory verdict = Tally.settle(fields, k, _usual());
         uint256 paid = 0;
         for (uint256 j = 0; j < k; ++j) {

@@ -4,17 +4,18 @@ pragma solidity 0.8.34;
 import {ContributionToken} from "../../src/ContributionToken.sol";
 import {MemberRegistry} from "../../src/MemberRegistry.sol";
 import {RewardDistributor} from "../../src/RewardDistributor.sol";
+import {RoundCourt} from "../../src/RoundCourt.sol";
 import {RoundManager} from "../../src/RoundManager.sol";
 import {IContributionToken} from "../../src/interfaces/IContributionToken.sol";
 import {IGuardian} from "../../src/interfaces/IGuardian.sol";
 import {IMemberRegistry} from "../../src/interfaces/IMemberRegistry.sol";
 import {IRewardDistributor} from "../../src/interfaces/IRewardDistributor.sol";
+import {IRoundCourt} from "../../src/interfaces/IRoundCourt.sol";
 import {IRoundManager} from "../../src/interfaces/IRoundManager.sol";
 import {Community} from "../utils/Community.sol";
 
-/// @notice Constructors: what they refuse, how the four contracts name one another, and that nothing stays to be set.
+/// @notice Constructors: what they refuse, how the contracts name one another, and that nothing stays to be set.
 contract DeploymentTest is Community {
-    uint256 private constant MOST_GAIN = 524_287;
     uint256 private constant LONGEST = 30 days;
 
     function setUp() public {
@@ -44,7 +45,7 @@ contract DeploymentTest is Community {
 
     function _registry(address[] memory holders, IMemberRegistry.Params memory p) private {
         ContributionToken other = new ContributionToken(address(1), _next(vm.getNonce(address(this)) + 1));
-        new MemberRegistry(_wiring(other, address(2)), holders, p);
+        new MemberRegistry(_wiring(other, address(2), address(3)), holders, p);
     }
 
     function test_RevertWhen_theTokenNamesAnotherRegistry() public {
@@ -53,7 +54,7 @@ contract DeploymentTest is Community {
                 IMemberRegistry.WiredElsewhere.selector, address(registry), _next(vm.getNonce(address(this)))
             )
         );
-        new MemberRegistry(_wiring(token, address(2)), seats, _membership());
+        new MemberRegistry(_wiring(token, address(2), address(3)), seats, _membership());
     }
 
     function test_RevertWhen_seatsAreNone() public {
@@ -157,9 +158,9 @@ contract DeploymentTest is Community {
     }
 
     function test_RevertWhen_aRoleIsZero() public {
-        IMemberRegistry.Wiring memory w = _wiring(token, address(2));
+        IMemberRegistry.Wiring memory w = _wiring(token, address(2), address(3));
         for (uint256 role = 0; role < 3; ++role) {
-            w = _wiring(token, address(2));
+            w = _wiring(token, address(2), address(3));
             if (role == 0) w.roundManager = address(0);
             if (role == 1) w.court = address(0);
             if (role == 2) w.timelock = address(0);
@@ -171,7 +172,7 @@ contract DeploymentTest is Community {
     }
 
     function test_RevertWhen_theGuardianIsNoContract() public {
-        IMemberRegistry.Wiring memory w = _wiring(token, address(2));
+        IMemberRegistry.Wiring memory w = _wiring(token, address(2), address(3));
         w.guardian = IGuardian(address(0));
         this.deployWired(w); // no guardian at all is fine
         w.guardian = IGuardian(treasury);
@@ -202,13 +203,15 @@ contract DeploymentTest is Community {
                 IRoundManager.WiredElsewhere.selector, address(rounds), _next(vm.getNonce(address(this)))
             )
         );
-        new RoundManager(registry, GUIDELINE, GENESIS_MODEL, GENESIS_CID, _defaults());
+        new RoundManager(registry, guidelines, address(court), guardian, GENESIS_MODEL, GENESIS_CID, _defaults());
     }
 
     function test_RevertWhen_anExitIsFasterThanARound() public {
         IRoundManager.Params memory p = _defaults();
-        uint256 longest = uint256(p.commitDuration) + p.revealDuration + 2 * uint256(p.scoreDuration) + p.settleDuration
-            + p.attestDuration + p.challengeDuration;
+        uint256 longest = uint256(p.commitDuration) + p.revealDuration + 4 * uint256(p.scoreDuration) + 2
+            * uint256(p.settleDuration) + p.attestDuration + p.challengeDuration + p.disputeDuration;
+        assertEq(rounds.longestRound(), longest, "longest round");
+        longest += p.challengeDuration; // to prove in what the end of the round shows
         this.deployRounds(p, uint40(longest + 1)); // one second more is enough
         vm.expectRevert(abi.encodeWithSelector(IRoundManager.ExitDelayTooShort.selector, longest, longest));
         this.deployRounds(p, uint40(longest));
@@ -219,8 +222,8 @@ contract DeploymentTest is Community {
         ContributionToken t = new ContributionToken(address(1), _next(nonce + 1));
         IMemberRegistry.Params memory membership = _membership();
         membership.exitDelay = exitDelay;
-        MemberRegistry r = new MemberRegistry(_wiring(t, _next(nonce + 2)), seats, membership);
-        new RoundManager(r, GUIDELINE, GENESIS_MODEL, GENESIS_CID, p);
+        MemberRegistry r = new MemberRegistry(_wiring(t, _next(nonce + 2), _next(nonce + 3)), seats, membership);
+        new RoundManager(r, guidelines, _next(nonce + 3), guardian, GENESIS_MODEL, GENESIS_CID, p);
     }
 
     function _refused(IRoundManager.Params memory p, bytes32 name, uint256 value, uint256 least, uint256 most) private {
@@ -250,6 +253,9 @@ contract DeploymentTest is Community {
         p = _defaults();
         p.challengeDuration = 0;
         _refused(p, "challengeDuration", 0, 1, LONGEST);
+        p = _defaults();
+        p.disputeDuration = 0;
+        _refused(p, "disputeDuration", 0, 1, LONGEST);
     }
 
     function test_I17_RevertWhen_aCountIsOutOfBounds() public {
@@ -267,19 +273,90 @@ contract DeploymentTest is Community {
         _refused(p, "maxAttesters", 32, 1, 31);
     }
 
-    function test_I17_RevertWhen_aGainBoundIsOutOfBounds() public {
-        IRoundManager.Params memory p = _defaults();
-        p.tau = uint32(MOST_GAIN + 1);
-        _refused(p, "tau", MOST_GAIN + 1, 0, MOST_GAIN);
-        p = _defaults();
-        p.deltaMin = 0;
-        _refused(p, "deltaMin", 0, 1, MOST_GAIN);
-        p = _defaults();
-        p.harmMin = 0;
-        _refused(p, "harmMin", 0, 1, MOST_GAIN);
-        p = _defaults();
-        p.gainCap = p.deltaMin - 1;
-        _refused(p, "gainCap", p.deltaMin - 1, p.deltaMin, MOST_GAIN);
+    // --- court --------------------------------------------------------------------------------------------------------
+
+    function test_RevertWhen_theRoundManagerOrTheRegistryNamesAnotherCourt() public {
+        address here = _next(vm.getNonce(address(this)));
+        vm.expectRevert(abi.encodeWithSelector(IRoundCourt.WiredElsewhere.selector, address(court), here));
+        new RoundCourt(rounds, registry, _courtDefaults());
+        uint256 nonce = vm.getNonce(address(this));
+        ContributionToken t = new ContributionToken(address(1), _next(nonce + 1));
+        MemberRegistry r = new MemberRegistry(_wiring(t, _next(nonce + 2), makeAddr("elsewhere")), seats, _membership());
+        here = _next(nonce + 3);
+        RoundManager m = new RoundManager(r, guidelines, here, guardian, GENESIS_MODEL, GENESIS_CID, _defaults());
+        vm.expectRevert(abi.encodeWithSelector(IRoundCourt.WiredElsewhere.selector, makeAddr("elsewhere"), here));
+        new RoundCourt(m, r, _courtDefaults());
+    }
+
+    function deployCourt(IRoundCourt.Params calldata p) external {
+        uint256 nonce = vm.getNonce(address(this));
+        ContributionToken t = new ContributionToken(address(1), _next(nonce + 1));
+        MemberRegistry r = new MemberRegistry(_wiring(t, _next(nonce + 2), _next(nonce + 3)), seats, _membership());
+        RoundManager m =
+            new RoundManager(r, guidelines, _next(nonce + 3), guardian, GENESIS_MODEL, GENESIS_CID, _defaults());
+        new RoundCourt(m, r, p);
+    }
+
+    function _refused(IRoundCourt.Params memory p, bytes32 name, uint256 value, uint256 least, uint256 most) private {
+        vm.expectRevert(abi.encodeWithSelector(IRoundCourt.ParameterOutOfBounds.selector, name, value, least, most));
+        this.deployCourt(p);
+    }
+
+    function test_I17_RevertWhen_aCourtParameterIsOutOfBounds() public {
+        IRoundCourt.Params memory p = _courtDefaults();
+        p.bond = 0;
+        _refused(p, "bond", 0, 1, type(uint96).max);
+        p = _courtDefaults();
+        p.jurySize = 2;
+        _refused(p, "jurySize", 2, 3, 31);
+        p.jurySize = 32;
+        _refused(p, "jurySize", 32, 3, 31);
+        p = _courtDefaults();
+        p.maxDisputes = 0;
+        _refused(p, "maxDisputes", 0, 1, 16);
+        p.maxDisputes = 17;
+        _refused(p, "maxDisputes", 17, 1, 16);
+        p = _courtDefaults();
+        p.seedDelayBlocks = 0;
+        _refused(p, "seedDelayBlocks", 0, 1, 128);
+        p.seedDelayBlocks = 129;
+        _refused(p, "seedDelayBlocks", 129, 1, 128);
+    }
+
+    function test_I17_RevertWhen_aPartOfADisputeIsOutOfBounds() public {
+        IRoundCourt.Params memory p = _courtDefaults();
+        p.drawDuration = 0;
+        _refused(p, "drawDuration", 0, 1, LONGEST);
+        p = _courtDefaults();
+        p.commitDuration = 0;
+        _refused(p, "commitDuration", 0, 1, LONGEST);
+        p = _courtDefaults();
+        p.revealDuration = uint32(LONGEST + 1);
+        _refused(p, "revealDuration", LONGEST + 1, 1, LONGEST);
+        p = _courtDefaults();
+        p.resolveDuration = 0;
+        _refused(p, "resolveDuration", 0, 1, LONGEST);
+    }
+
+    /// The round waits no longer for a dispute than its longest round says.
+    function test_RevertWhen_aDisputeOutlastsItsRound() public {
+        IRoundCourt.Params memory p = _courtDefaults();
+        uint256 rest = uint256(p.drawDuration) + p.commitDuration + p.revealDuration;
+        p.resolveDuration = uint32(2 hours - rest);
+        this.deployCourt(p);
+        ++p.resolveDuration;
+        _refused(p, "disputeDuration", 2 hours + 1, 1, 2 hours);
+    }
+
+    function test_theCourtIsWired() public view {
+        assertEq(registry.court(), address(court), "registry -> court");
+        assertEq(rounds.court(), address(court), "rounds -> court");
+        assertEq(address(rounds.guidelines()), address(guidelines), "rounds -> guidelines");
+        assertEq(address(rounds.guardian()), address(guardian), "rounds -> guardian");
+        assertEq(address(court.roundManager()), address(rounds), "court -> rounds");
+        assertEq(address(court.registry()), address(registry), "court -> registry");
+        assertEq(address(court.token()), address(token), "court -> token");
+        assertEq(abi.encode(court.params()), abi.encode(_courtDefaults()), "params");
     }
 
     // --- distributor --------------------------------------------------------------------------------------------------
@@ -326,12 +403,12 @@ contract DeploymentTest is Community {
 
     // --- what is deployed ---------------------------------------------------------------------------------------------
 
-    function test_theFourContractsNameOneAnother() public view {
+    function test_theContractsNameOneAnother() public view {
         assertEq(token.distributor(), address(distributor), "token -> distributor");
         assertEq(token.registry(), address(registry), "token -> registry");
         assertEq(address(registry.token()), address(token), "registry -> token");
         assertEq(registry.roundManager(), address(rounds), "registry -> rounds");
-        assertEq(registry.court(), address(rounds), "registry -> court");
+        assertEq(registry.court(), address(court), "registry -> court");
         assertEq(registry.timelock(), timelock, "registry -> timelock");
         assertEq(address(registry.guardian()), address(guardian), "registry -> guardian");
         assertEq(address(rounds.registry()), address(registry), "rounds -> registry");
@@ -341,7 +418,6 @@ contract DeploymentTest is Community {
 
     function test_constantsAreReadable() public view {
         assertEq(abi.encode(rounds.params()), abi.encode(_defaults()), "params");
-        assertEq(rounds.guidelineHash(), GUIDELINE, "guideline");
         assertEq(registry.seatCount(), 5, "seats");
         assertEq(registry.threshold(), 3, "threshold");
         assertEq(registry.minBond(), MIN_BOND, "bond");
@@ -381,7 +457,8 @@ contract DeploymentTest is Community {
             "setRoundManager(address)",
             "setToken(address)"
         ];
-        address[4] memory deployed = [address(token), address(registry), address(rounds), address(distributor)];
+        address[5] memory deployed =
+            [address(token), address(registry), address(rounds), address(court), address(distributor)];
         for (uint256 c = 0; c < deployed.length; ++c) {
             for (uint256 d = 0; d < doors.length; ++d) {
                 (bool ok,) = deployed[c].call(abi.encodeWithSignature(doors[d], address(this), bytes32(0)));

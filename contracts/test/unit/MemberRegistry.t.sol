@@ -10,11 +10,11 @@ import {Community} from "../utils/Community.sol";
 contract MemberRegistryTest is Community {
     address private alice = makeAddr("alice");
     address private prover = makeAddr("prover");
-    address private court;
+    address private _court;
 
     function setUp() public {
         _deploy(_defaults());
-        court = registry.court();
+        _court = registry.court();
     }
 
     function _wrongStatus(address account, IMemberRegistry.Status actual, IMemberRegistry.Status expected)
@@ -226,14 +226,14 @@ contract MemberRegistryTest is Community {
     // --- slash --------------------------------------------------------------------------------------------------------
 
     function _slash(address account, uint16 bps, address by) private returns (uint256) {
-        vm.prank(court);
+        vm.prank(_court);
         return registry.slash(account, bps, 1, 9, by);
     }
 
     function test_slash_RevertWhen_notTheCourt() public {
         address[3] memory callers = [seats[0], timelock, address(guardian)];
         for (uint256 i = 0; i < callers.length; ++i) {
-            vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.NotCourt.selector, callers[i], court));
+            vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.NotCourt.selector, callers[i], _court));
             vm.prank(callers[i]);
             registry.slash(alice, 100, 1, 1, address(0));
         }
@@ -367,12 +367,12 @@ contract MemberRegistryTest is Community {
     // --- ban ----------------------------------------------------------------------------------------------------------
 
     function _ban(address account) private {
-        vm.prank(court);
+        vm.prank(_court);
         registry.ban(account);
     }
 
     function test_ban_RevertWhen_notTheCourt() public {
-        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.NotCourt.selector, timelock, court));
+        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.NotCourt.selector, timelock, _court));
         vm.prank(timelock);
         registry.ban(alice);
     }

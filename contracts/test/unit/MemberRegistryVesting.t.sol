@@ -141,7 +141,11 @@ contract MemberRegistryVestingTest is Community {
             assertEq(registry.unvestedOf(members[0]), left, "own tokens first");
             uint256 round = _toVerdicts();
             if (left == 0) continue;
-            vm.mockCall(address(rounds), abi.encodeCall(rounds.phaseOf, (round)), abi.encode(uint8(9), uint40(0)));
+            vm.mockCall(
+                address(rounds),
+                abi.encodeCall(rounds.phaseOf, (round)),
+                abi.encode(IRoundManager.Phase.Finalized, uint40(0))
+            );
             vested = registry.vest(round, 0);
             vm.clearMockedCalls();
             assertLe(vested, left, "at most what remains");

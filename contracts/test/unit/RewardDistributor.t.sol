@@ -184,18 +184,57 @@ contract RewardDistributorTest is Community {
 
     // --- credits ------------------------------------------------------------------------------------------------------
 
-    /// A claim for an older round after one for a later round: nothing reverts, nothing is lost.
-    function test_credit_lateClaimCountsFromTheLastRound() public {
-        uint256 first = _toFinalized(N);
-        uint256 second = _toFinalized(N);
-        uint256 third = _toFinalized(N);
-        uint256 fromSecond = distributor.claim(second, 0);
-        uint256 fromFirst = distributor.claim(first, 0);
-        assertEq(distributor.creditAt(members[0], first), 0, "append only");
-        assertEq(distributor.creditAt(members[0], second), fromFirst + fromSecond, "both");
-        uint256 fromThird = distributor.claim(third, 0);
-        assertEq(distributor.creditAt(members[0], third), fromFirst + fromSecond + fromThird, "all");
+    /// A claim for an older round after one for a later round: nothing reverts, nothing is lost, nothing moves.
+    function test_credit_isExactWhateverTheOrderOfClaims() public {
+        uint256[4] memory order = [_toFinalized(N), _toFinalized(N), _toFinalized(N), _toFinalized(N)];
+        (order[0], order[1], order[2], order[3]) = (order[2], order[0], order[3], order[1]);
+        uint256[5] memory earned;
+        for (uint256 i = 0; i < 4; ++i) {
+            earned[order[i]] = distributor.claim(order[i], 0);
+            uint256 credit = 0;
+            for (uint256 round = 1; round < 5; ++round) {
+                credit += earned[round];
+                assertEq(distributor.creditAt(members[0], round), credit, "up to this round, claimed so far");
+            }
+        }
+        assertEq(distributor.creditAt(members[0], 0), 0, "before all");
         assertEq(distributor.creditAt(members[0], type(uint256).max), token.balanceOf(members[0]), "end");
+    }
+
+    /// The sum of a round's credits, and when it is final.
+    function test_creditsIn_isCompleteOnceAllHaveClaimed() public {
+        (uint256 amount, bool isComplete) = distributor.creditsIn(1);
+        assertEq(amount, 0, "never opened");
+        assertFalse(isComplete, "never opened");
+        uint256 round = _toFinalized(N);
+        distributor.claimTreasury(round);
+        uint256 total = 0;
+        for (uint16 index = 0; index < N; ++index) {
+            (amount, isComplete) = distributor.creditsIn(round);
+            assertEq(amount, total, "claimed so far, without the treasury");
+            assertFalse(isComplete, "one is missing");
+            total += distributor.claim(round, index);
+        }
+        (amount, isComplete) = distributor.creditsIn(round);
+        assertEq(amount, total, "all");
+        assertTrue(isComplete, "all");
+    }
+
+    /// A round of more than one page is complete only when every page is.
+    function test_creditsIn_countsEveryPage() public {
+        uint256 n = 130;
+        _admitMany(n - N);
+        uint256 round = _toFinalized(n);
+        for (uint16 index = 0; index < n; ++index) {
+            if (index != 5 && index != 129) distributor.claim(round, index);
+        }
+        bool isComplete;
+        distributor.claim(round, 5);
+        (, isComplete) = distributor.creditsIn(round);
+        assertFalse(isComplete, "the second page lacks one");
+        distributor.claim(round, 129);
+        (, isComplete) = distributor.creditsIn(round);
+        assertTrue(isComplete, "all");
     }
 
     /// Token transfers never move credits.

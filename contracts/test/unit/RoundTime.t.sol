@@ -251,6 +251,7 @@ contract RoundTimeTest is Community {
             _steward(round + 1),
             modelHash,
             cid,
+            1,
             GUIDELINE,
             slice,
             uint16(N),

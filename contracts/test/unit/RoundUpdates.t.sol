@@ -58,7 +58,7 @@ contract RoundUpdatesTest is Community {
         bytes32 slice = _benchmarkCommitment(1);
         vm.expectEmit(address(rounds));
         emit IRoundManager.RoundOpened(
-            1, _steward(1), GENESIS_MODEL, GENESIS_CID, GUIDELINE, slice, 5, uint40(block.timestamp + 1 hours)
+            1, _steward(1), GENESIS_MODEL, GENESIS_CID, 1, GUIDELINE, slice, 5, uint40(block.timestamp + 1 hours)
         );
         assertEq(_open(), 1, "round");
         assertEq(rounds.currentRound(), 1, "current");

@@ -2,13 +2,17 @@
 pragma solidity 0.8.34;
 
 import {FakeGuardian} from "./FakeGuardian.sol";
+import {FakeGuidelines} from "./FakeGuidelines.sol";
 import {TestBase} from "./TestBase.sol";
 
 import {ContributionToken} from "../../src/ContributionToken.sol";
 import {MemberRegistry} from "../../src/MemberRegistry.sol";
 import {RewardDistributor} from "../../src/RewardDistributor.sol";
+import {RoundCourt} from "../../src/RoundCourt.sol";
 import {RoundManager} from "../../src/RoundManager.sol";
+import {IGuidelineRegistry} from "../../src/interfaces/IGuidelineRegistry.sol";
 import {IMemberRegistry} from "../../src/interfaces/IMemberRegistry.sol";
+import {IRoundCourt} from "../../src/interfaces/IRoundCourt.sol";
 import {IRoundManager} from "../../src/interfaces/IRoundManager.sol";
 import {CommitHash} from "../../src/libraries/CommitHash.sol";
 
@@ -21,6 +25,7 @@ abstract contract Community is TestBase {
     uint40 internal constant SEAT_TERM = 180 days;
     uint256 internal constant INITIAL_EMISSION = 9000e18;
     uint256 internal constant HALVING = 500;
+    uint96 internal constant DISPUTE_BOND = 20e18;
     uint256 internal constant GAIN_CAP = 20_000;
     /// Fifty updates at the cap: one alone gets 2 % of the pool.
     uint256 internal constant W_TARGET = 50 * GAIN_CAP;
@@ -33,7 +38,9 @@ abstract contract Community is TestBase {
 
     ContributionToken internal token;
     MemberRegistry internal registry;
+    FakeGuidelines internal guidelines;
     RoundManager internal rounds;
+    RoundCourt internal court;
     RewardDistributor internal distributor;
     FakeGuardian internal guardian = new FakeGuardian();
     address internal treasury = makeAddr("treasury");
@@ -52,14 +59,28 @@ abstract contract Community is TestBase {
             settleDuration: 20 minutes,
             attestDuration: 40 minutes,
             challengeDuration: 1 hours,
+            disputeDuration: 2 hours,
             seedDelayBlocks: 4,
             minParticipants: 3,
             maxVerifiers: 7,
-            maxAttesters: 31,
-            tau: 300,
-            deltaMin: 100,
-            harmMin: 1000,
-            gainCap: uint32(GAIN_CAP)
+            maxAttesters: 31
+        });
+    }
+
+    function _scoring() internal pure returns (IGuidelineRegistry.Scoring memory) {
+        return IGuidelineRegistry.Scoring({tau: 300, deltaMin: 100, harmMin: 1000, gainCap: uint24(GAIN_CAP)});
+    }
+
+    function _courtDefaults() internal pure virtual returns (IRoundCourt.Params memory) {
+        return IRoundCourt.Params({
+            bond: DISPUTE_BOND,
+            jurySize: 21,
+            maxDisputes: 4,
+            seedDelayBlocks: 4,
+            drawDuration: 20 minutes,
+            commitDuration: 30 minutes,
+            revealDuration: 30 minutes,
+            resolveDuration: 20 minutes
         });
     }
 
@@ -78,9 +99,13 @@ abstract contract Community is TestBase {
         });
     }
 
-    function _wiring(ContributionToken token_, address rounds_) internal view returns (IMemberRegistry.Wiring memory) {
+    function _wiring(ContributionToken token_, address rounds_, address court_)
+        internal
+        view
+        returns (IMemberRegistry.Wiring memory)
+    {
         return IMemberRegistry.Wiring({
-            token: token_, roundManager: rounds_, court: rounds_, timelock: timelock, guardian: guardian
+            token: token_, roundManager: rounds_, court: court_, timelock: timelock, guardian: guardian
         });
     }
 
@@ -96,9 +121,11 @@ abstract contract Community is TestBase {
             seats.push(makeAddr(string.concat("seat ", vm.toString(i))));
         }
         uint256 nonce = vm.getNonce(address(this));
-        token = new ContributionToken(_next(nonce + 3), _next(nonce + 1));
-        registry = new MemberRegistry(_wiring(token, _next(nonce + 2)), seats, membership);
-        rounds = new RoundManager(registry, GUIDELINE, GENESIS_MODEL, GENESIS_CID, p);
+        token = new ContributionToken(_next(nonce + 5), _next(nonce + 1));
+        registry = new MemberRegistry(_wiring(token, _next(nonce + 3), _next(nonce + 4)), seats, membership);
+        guidelines = new FakeGuidelines(GUIDELINE, _scoring());
+        rounds = new RoundManager(registry, guidelines, _next(nonce + 4), guardian, GENESIS_MODEL, GENESIS_CID, p);
+        court = new RoundCourt(rounds, registry, _courtDefaults());
         distributor = new RewardDistributor(token, rounds, treasury, INITIAL_EMISSION, HALVING, W_TARGET);
     }
 
@@ -233,6 +260,16 @@ abstract contract Community is TestBase {
         return n < most ? n : most;
     }
 
+    /// Retry word of ring member `index`, honest: about the k updates after those of its first word.
+    function _retryWord(uint256 round, uint256 index) internal view virtual returns (uint256 word) {
+        uint256 n = rounds.roundOf(round).reveals;
+        uint256 k = _verifiers(n);
+        uint256 position = rounds.positionOf(round, index);
+        for (uint256 j = 0; j < k; ++j) {
+            word |= _truth(rounds.indexAt(round, (position + k + 1 + j) % n)) << (20 * j);
+        }
+    }
+
     function _scoreSalt(uint256 round, uint256 index) internal pure returns (bytes32) {
         return keccak256(abi.encode("scores", round, index));
     }
@@ -248,6 +285,36 @@ abstract contract Community is TestBase {
     function _revealScores(uint256 round, uint256 index, uint256 word) internal {
         vm.prank(rounds.ownerOf(round, index));
         rounds.revealScores(round, uint16(index), word, _scoreSalt(round, index));
+    }
+
+    function _retrySalt(uint256 round, uint256 index) internal pure returns (bytes32) {
+        return keccak256(abi.encode("retry", round, index));
+    }
+
+    function _commitRetry(uint256 round, uint256 index, uint256 word) internal {
+        address verifier = rounds.ownerOf(round, index);
+        bytes32 commitment =
+            CommitHash.scores(block.chainid, address(rounds), round, verifier, word, _retrySalt(round, index));
+        vm.prank(verifier);
+        rounds.commitScores(round, uint16(index), commitment);
+    }
+
+    function _revealRetry(uint256 round, uint256 index, uint256 word) internal {
+        vm.prank(rounds.ownerOf(round, index));
+        rounds.revealScores(round, uint16(index), word, _retrySalt(round, index));
+    }
+
+    /// From RetryCommit to RetrySettle, everybody taking part.
+    function _toRetrySettle(uint256 round) internal {
+        uint256 n = rounds.roundOf(round).reveals;
+        for (uint256 index = 0; index < n; ++index) {
+            _commitRetry(round, index, _retryWord(round, index));
+        }
+        rounds.advance(round);
+        for (uint256 index = 0; index < n; ++index) {
+            _revealRetry(round, index, _retryWord(round, index));
+        }
+        rounds.advance(round);
     }
 
     function _settle(uint256 round, uint256 index) internal {
@@ -274,6 +341,90 @@ abstract contract Community is TestBase {
     function _propose(uint256 round) internal {
         (bytes32 modelHash, bytes32 cid) = _model(round);
         rounds.proposeAggregate(round, SECRET, modelHash, cid);
+    }
+
+    // --- disputes -----------------------------------------------------------------------------------------------------
+
+    /// Gives `account` tokens, as if a round had paid it.
+    function _give(address account, uint256 amount) internal virtual {
+        vm.prank(address(distributor));
+        token.mint(account, amount);
+    }
+
+    /// `account` pays the bond and disputes the verdict on `index`.
+    function _disputeScore(address account, uint256 round, uint256 index) internal returns (uint256 id) {
+        _give(account, DISPUTE_BOND);
+        vm.startPrank(account);
+        token.approve(address(court), DISPUTE_BOND);
+        id = court.disputeScore(round, uint16(index));
+        vm.stopPrank();
+    }
+
+    function _disputeAggregate(address account, uint256 round) internal returns (uint256 id) {
+        _give(account, DISPUTE_BOND);
+        vm.startPrank(account);
+        token.approve(address(court), DISPUTE_BOND);
+        id = court.disputeAggregate(round);
+        vm.stopPrank();
+    }
+
+    /// Mines the seed block and draws the jury.
+    function _drawJury(uint256 id) internal {
+        uint256 seedBlock = court.disputeOf(id).seedBlock;
+        if (block.number <= seedBlock) vm.roll(seedBlock + 1);
+        vm.setBlockhash(seedBlock, keccak256(abi.encode("jury", id, seedBlock)));
+        court.drawJury(id);
+    }
+
+    /// Who sits at `place`; zero where it is excluded.
+    function _juror(uint256 id, uint256 place) internal view returns (address juror) {
+        try court.jurorAt(id, place) returns (address found) {
+            return found;
+        } catch {
+            return address(0);
+        }
+    }
+
+    function _ballotSalt(uint256 id, uint256 place) internal pure returns (bytes32) {
+        return keccak256(abi.encode("ballot", id, place));
+    }
+
+    function _commitBallot(uint256 id, uint256 place, uint256 ballot) internal {
+        address juror = court.jurorAt(id, place);
+        bytes32 commitment = CommitHash.ballot(block.chainid, address(court), id, juror, ballot, _ballotSalt(id, place));
+        vm.prank(juror);
+        court.commitBallot(id, uint8(place), commitment);
+    }
+
+    function _revealBallot(uint256 id, uint256 place, uint256 ballot) internal {
+        vm.prank(court.jurorAt(id, place));
+        court.revealBallot(id, uint8(place), ballot, _ballotSalt(id, place));
+    }
+
+    /// Every juror commits to and opens what `_ballot` says of it.
+    function _vote(uint256 id) internal {
+        uint256 places = court.disputeOf(id).places;
+        for (uint256 place = 0; place < places; ++place) {
+            address juror = _juror(id, place);
+            if (juror != address(0)) _commitBallot(id, place, _ballot(id, juror));
+        }
+        for (uint256 place = 0; place < places; ++place) {
+            address juror = _juror(id, place);
+            if (juror != address(0)) _revealBallot(id, place, _ballot(id, juror));
+        }
+    }
+
+    /// What `juror` votes; the truth where nobody lies. Tests override it.
+    function _ballot(uint256 id, address) internal view virtual returns (uint256) {
+        IRoundCourt.Dispute memory d = court.disputeOf(id);
+        return d.kind == IRoundCourt.Kind.Score ? _truth(d.index) : 1;
+    }
+
+    /// From an open dispute to its end, every juror voting.
+    function _judge(uint256 id) internal {
+        _drawJury(id);
+        _vote(id);
+        court.resolve(id);
     }
 
     // --- a round up to a phase, everybody honest, the first `n` members take part ---------------------------------------
@@ -327,11 +478,22 @@ abstract contract Community is TestBase {
         round = _toSettle(n);
         _settleAll(round, n);
         rounds.advance(round);
+        if (_phaseOf(round) == IRoundManager.Phase.RetryCommit) {
+            _toRetrySettle(round);
+            _settleAll(round, n);
+            rounds.advance(round);
+        }
     }
 
     function _toChallenge(uint256 n) internal returns (uint256 round) {
         round = _toAttest(n);
-        for (uint256 slot = 0; slot < _attesters(n); ++slot) {
+        _toProposal(round);
+    }
+
+    /// From Attest to Challenge, every attester agreeing.
+    function _toProposal(uint256 round) internal {
+        uint256 attesters = _attesters(rounds.roundOf(round).reveals);
+        for (uint256 slot = 0; slot < attesters; ++slot) {
             _attest(round, slot);
         }
         _propose(round);
@@ -340,6 +502,10 @@ abstract contract Community is TestBase {
     function _toFinalized(uint256 n) internal returns (uint256 round) {
         round = _toChallenge(n);
         _expire(round);
+    }
+
+    function _phaseOf(uint256 round) internal view returns (IRoundManager.Phase phase) {
+        (phase,) = rounds.phaseOf(round);
     }
 
     // --- assertions ---------------------------------------------------------------------------------------------------

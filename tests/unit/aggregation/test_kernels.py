@@ -250,7 +250,16 @@ def image(value: float, shift: int) -> int:
 @pytest.mark.parametrize("m", [5, GROUP, 2 * GROUP + 15])
 @pytest.mark.parametrize(
     ("n", "low", "high", "guard"),
-    [(1, 0, 1, 0), (4, 1, 3, 1), (4, 0, 4, 0), (10, 4, 6, 4), (10, 3, 7, 3), (7, 2, 5, 2)],
+    [
+        (1, 0, 1, 0),
+        (4, 1, 3, 1),
+        (4, 0, 4, 0),
+        (10, 4, 6, 4),
+        (10, 3, 7, 3),
+        (7, 2, 5, 2),
+        (33, 0, 33, 0),
+        (64, 9, 55, 9),
+    ],
 )
 def test_the_one_pass_kernel_gives_the_bits_of_the_tiles(n: int, low: int, high: int, guard: int, m: int):
     kernel = kernels_numba.fused(n, low, high)
@@ -270,11 +279,32 @@ def test_the_one_pass_kernel_gives_the_bits_of_the_tiles(n: int, low: int, high:
         assert np.array_equal(fields, kernels_numpy.exponents(rows))
 
 
-def test_no_one_pass_kernel_where_sums_might_not_fit():
+def test_reciprocals_are_as_close_as_the_division_of_the_one_pass_kernel_needs():
+    errors = {d: abs(Fraction(1.0 / d) * d - 1) for d in range(1, kernels_numba.MOST_UNROLLED + 1)}
+    assert {d for d, error in errors.items() if error > Fraction(1, 2**54)} == {49}  # odd divisors have no ties
+
+
+def test_no_one_pass_kernel_for_many_rows_nor_in_numpy():
     assert kernels_numba.fused(65, 32, 33) is None
-    assert kernels_numba.fused(64, 0, 64) is None
-    assert kernels_numba.fused(32, 0, 32) is None
     assert kernels_numpy.fused(4, 1, 3) is None
+
+
+@pytest.mark.parametrize("n", [31, 32, 50, 62, 63, 64])
+def test_the_one_pass_kernel_rounds_sums_beyond_32_bits_as_exact_arithmetic_does(n: int):
+    # every value but the last almost 1 or almost -1, that is 2^26; every rest modulo n, ties among them, of either parity
+    kernel = kernels_numba.fused(n, 0, n)
+    assert kernel is not None
+    integers = np.full((n, 4 * n), 2**26 - 4, np.int64)
+    integers[-1] = -(np.arange(4 * n) % (2 * n))
+    integers[:, 2 * n :] *= -1
+    rows = [row.astype(np.float32) for row in integers * 2.0**-26]
+    out, fields, found = np.empty(4 * n, np.float32), np.empty((n, 1), np.uint8), np.empty(1, np.int32)
+    kernel(rows, 30, 0, out, fields, found)
+    assert found.tolist() == [26]
+    sums = integers.sum(axis=0).tolist()
+    assert max(map(abs, sums)) > 2**31 or n < 34
+    assert n % 2 or {total // (n // 2) % 4 for total in sums if total % n == n // 2} == {1, 3}
+    assert out.tolist() == [float(np.float32(round(Fraction(total, n)))) * 2.0**-26 for total in sums]
 
 
 @pytest.mark.parametrize("divisor", [2, 4, 6, 10])

@@ -308,7 +308,7 @@ def test_credit_is_soul_bound_and_by_round(community: Community):
     assert credit == [0, earned, 2 * earned, 2 * earned]
 
 
-def test_a_late_claim_counts_from_the_last_credited_round(community: Community):
+def test_a_late_claim_counts_from_its_own_round(community: Community):
     member = community.members[1]
     for number in (1, 2):
         community.play()
@@ -317,7 +317,7 @@ def test_a_late_claim_counts_from_the_last_credited_round(community: Community):
     community.call(member, "claim", 2, community.order().index(1), contract=DISTRIBUTOR)
     community.call(member, "claim", 1, late, contract=DISTRIBUTOR)
     credit = [community.read("creditAt", member, number, contract=DISTRIBUTOR) for number in (1, 2)]
-    assert credit == [0, 2 * 1_900 * CWT]
+    assert credit == [1_900 * CWT, 2 * 1_900 * CWT]
 
 
 def test_the_round_record_as_the_contract_stores_it(community: Community):
