@@ -323,6 +323,8 @@ def voting_cases() -> Iterator[Case]:
 def _voting_case(locked: int, linear_up_to: int) -> Case:
     units = voting_units(locked, linear_up_to)
     return {"linearUpTo": str(linear_up_to), "locked": str(locked), "units": str(units)}
+
+
 # --- ownership --------------------------------------------------------------------------------------------------------
 
 
