@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from node.protocol.types import Address, Scoring
 
@@ -21,6 +21,6 @@ class FixedEpoch:
     guideline_hash: bytes
     scoring: Scoring
 
-    def current(self) -> tuple[int, bytes, Scoring]:
-        """(epoch, hash of the combined guideline file, scoring)."""
-        return 1, self.guideline_hash, self.scoring
+    def current(self) -> tuple[int, bytes, tuple[int, ...]]:
+        """(epoch, hash of the combined guideline file, scoring in the order of `Scoring`)."""
+        return 1, self.guideline_hash, astuple(self.scoring)

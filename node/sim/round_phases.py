@@ -5,7 +5,7 @@ from __future__ import annotations
 from node.protocol.commitments import ring_seed
 from node.protocol.errors import LocalProtocolError
 from node.protocol.phases import Step, duration_of, next_step
-from node.protocol.types import Phase
+from node.protocol.types import Phase, Scoring
 from node.sim.abi import ZERO_BYTES32, Transaction, external
 from node.sim.round_state import RoundRecord
 from node.sim.round_storage import Model, RoundStorage
@@ -46,7 +46,7 @@ class RoundPhases(RoundStorage):
             phase=Phase.COMMIT,
             deadline=now + self._params.commit_duration,
             epoch=epoch,
-            scoring=scoring,
+            scoring=Scoring(*scoring),
         )
         self._rounds[number] = found
         transaction.emit(

@@ -10,7 +10,7 @@ from incentives.scoring import FIELDS
 from node.protocol.commitments import RoundScope
 from node.protocol.errors import TransactionReverted
 from node.protocol.phases import duration_of
-from node.protocol.types import Address, Phase, RoundParams, Scoring
+from node.protocol.types import Address, Phase, RoundParams
 from node.sim.abi import ZERO_ADDRESS, ZERO_BYTES32, Contract, Transaction, view
 from node.sim.registry import MemberRegistry
 from node.sim.registry_storage import Guardian
@@ -52,8 +52,8 @@ class Epochs(Protocol):
 
     address: Address
 
-    def current(self) -> tuple[int, bytes, Scoring]:
-        """(epoch, hash of the combined guideline file, scoring)."""
+    def current(self) -> tuple[int, bytes, tuple[int, ...]]:
+        """(epoch, hash of the combined guideline file, scoring in the order of `Scoring`)."""
         ...
 
 

@@ -180,7 +180,7 @@ class Player:
             twin.wait(60)
         jury = twin.quietly(twin.draw_jury, dispute)
         if jury:
-            verdict = dice.choice([1, 2, *SCORES])
+            verdict = encode_gain(5_000) if dice.random() < 0.5 else dice.choice([1, 2, *SCORES])
             absent = {member for member in jury.values() if dice.random() > zeal}
             hiding = {member for member in jury.values() if dice.random() > zeal}
             twin.quietly(
@@ -204,6 +204,8 @@ class Player:
         for member in twin.members:
             twin.quietly(twin.court, 0, "slashUnrevealedUpdate", number, member)
         twin.quietly(twin.court, 1, "slashUnrevealedSlice", number)
+        twin.quietly(twin.prove_copy, 0, 3, 1)
+        twin.quietly(twin.prove_copy, 0, 1, 3)
         for index in range(len(twin.order())):
             for retry in (False, True):
                 twin.quietly(twin.court, 0, "slashAbsentVerifier", number, index, retry)
@@ -217,11 +219,11 @@ class Player:
 
 def fuzz(url: str, size: int, rounds: int, seed: int) -> Twin:
     """Play some rounds; the community afterwards."""
-    params = replace(QUICK_ROUNDS, max_verifiers=3, max_attesters=5, challenge_duration=60)
+    params = replace(QUICK_ROUNDS, max_verifiers=3, max_attesters=5, challenge_duration=60, dispute_duration=600)
     deployment = Deployment(
         seats=(address_of("member/0"),),
         params=params,
-        court=replace(QUICK_COURT, jury_size=5),
+        court=replace(QUICK_COURT, jury_size=5, draw_duration=240, resolve_duration=240),
         guideline_hash=GUIDELINE,
         genesis=Model(b"\x03" * 32, b"\x04" * 32),
         min_bond=10 * CWT,

@@ -243,6 +243,25 @@ class Twin(CourtCommunity):
         name, arguments = self.evm.abis[contract].decode_event(topics, bytes.fromhex(log["data"][2:]))
         return contract, name, arguments
 
+    def opening(self, place: int) -> dict[str, Any]:
+        """As scripted, but member 3 commits to the bytes of member 1."""
+        own = super().opening(place)
+        return {**own, "content_hash": super().opening(1)["content_hash"]} if place == 3 else own
+
+    def prove_copy(self, sender: int, original: int, copy: int) -> None:
+        """Both openings, whichever was committed first."""
+        first, second = self.opening(original), self.opening(copy)
+        openings = tuple((one["cid"], one["samples"], one["salt"]) for one in (first, second))
+        self.court(
+            sender,
+            "proveCopy",
+            self.round,
+            self.members[original],
+            self.members[copy],
+            first["content_hash"],
+            *openings,
+        )
+
     def quietly(self, act: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """An act that may be refused, by both sides alike."""
         try:

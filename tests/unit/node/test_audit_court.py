@@ -187,3 +187,13 @@ def test_tampering_is_found(kind):
     assert [finding for finding in audit(tampered).findings if "minted" not in finding.what] or (
         len(audit(tampered).findings) > MINTS
     ), kind
+
+
+def test_the_disputer_is_paid_and_nobody_else():
+    """Both events of the last slash name another prover: they agree with each other, and not with the rules."""
+    at = {index_of(name, -1) for name in ("Slashed", "FaultPunished")}
+    tampered = [
+        replace(event, arguments={**event.arguments, "prover": address_of("stranger")}) if i in at else event
+        for i, event in enumerate(EVENTS)
+    ]
+    assert any("not guilty of WRONG_ATTESTATION" in finding.what for finding in audit(tampered).findings)

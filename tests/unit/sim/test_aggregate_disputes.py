@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
+import pytest
+
 from incentives.rewards import CWT
 from node.protocol.types import Fault, Outcome, Phase
 from node.sim.ledger import QUICK_ROUNDS, Deployment, address_of
@@ -68,3 +70,15 @@ def test_the_aggregates_dispute_comes_besides_those_of_scores(refused: Refused):
         community.dispute_aggregate(8)
     assert community.read("disputesOf", 1, contract=COURT)[1:] == (4, 5)
     assert community.read("totalBonds", contract=COURT) == 5 * community.deployment.court.bond
+
+
+@pytest.mark.parametrize("ballot", [RIGHT, WRONG])
+def test_majorities_about_a_model_are_of_all_jurors(ballot: int):
+    community = small_quorum()
+    dispute = community.dispute_aggregate(7)
+    jury = community.draw_jury(dispute)
+    assert len(jury) == 7
+    community.ballots(dispute, lambda _member: ballot, absent=list(jury.values())[:4])  # 3 of 3 that turned up
+    assert community.resolve(dispute) is Outcome.NO_MAJORITY
+    assert community.phase is Phase.CHALLENGE
+    assert community.read("balanceOf", community.members[7], contract="ContributionToken") == 10 * CWT
