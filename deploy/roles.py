@@ -127,7 +127,6 @@ def _government(manifest: Manifest) -> Iterator[tuple[Call, Any]]:
     yield Call(governor, "votingPeriod"), law.voting_period
     yield Call(governor, "lateQuorumVoteExtension"), law.late_extension
     yield Call(governor, "quorumNumerator"), law.quorum_percent
-    yield Call(governor, "proposalThreshold"), law.proposal_threshold
     for contract, function in PROPOSABLE:
         yield Call(governor, "isAllowed", (at[contract], selector(contract, function))), True
     yield Call("ReleaseRegistry", "roundManager"), at["RoundManager"]

@@ -25,7 +25,7 @@ from node.protocol.types import Address, Call, MemberStatus, Phase
 
 pytestmark = pytest.mark.hardhat
 
-SEATS, MEMBERS, TREASURY, POOR = (1, 2, 3), (4, 5, 6), 7, 8
+SEATS, MEMBERS, GUARDIAN, POOR = (1, 2, 3), (4, 5, 6), 7, 8
 SALT, CONTENT, CID = b"\x05" * 32, b"\x06" * 32, b"\x07" * 32
 
 
@@ -76,8 +76,9 @@ def plan(chain: Hardhat) -> Plan:
     return Plan(
         params=load_preset("localnet"),
         committee=tuple(chain.signer(seat).address for seat in SEATS),
-        treasury=chain.signer(TREASURY).address,
+        guardian=chain.signer(GUARDIAN).address,
         guideline=files[0],
+        documents=tuple(content(name, hashlib.sha256(name).digest()) for name in (b"d", b"a", b"u", b"v")),
         genesis=files[1],
         public_benchmark=files[2],
     )

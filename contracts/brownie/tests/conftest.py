@@ -11,7 +11,7 @@ from brownie import accounts, chain, web3
 from brownie import project as projects
 
 ROOT = Path(__file__).resolve().parents[3]
-SEATS, MEMBERS, TREASURY = (1, 2, 3), (4, 5, 6), 7
+SEATS, MEMBERS, GUARDIAN = (1, 2, 3), (4, 5, 6), 7
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def community(tmp_path_factory):
         "--rpc": web3.provider.endpoint_uri,
         "--chain-id": str(chain.id),
         "--dev-key-file": str(key),
-        "--treasury": accounts[TREASURY].address,
+        "--guardian": accounts[GUARDIAN].address,
         "--threshold": "2",
         "--guideline": str(ROOT / "deploy" / "guidelines" / "code-search.json"),
         "--genesis": str(folder / "genesis"),
