@@ -50,7 +50,7 @@ contract InvariantsTest is TestBase {
 
     // --- one campaign: every invariant after every act ------------------------------------------------------------------
 
-    function invariant_I1_I2_I4_I7_I8_I9_I12_I13_I20() public {
+    function invariant_I1_I2_I3_I4_I7_I8_I9_I10_I11_I12_I13_I20() public {
         _I1_supplyIsRewardsAndGrantsLessBurned();
         _I2_roundsMintAtMostTheirEmission();
         _I4_registryIsSolvent();
