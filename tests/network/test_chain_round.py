@@ -120,9 +120,13 @@ async def test_a_whole_round(network: Network) -> None:
     events = await history(reader)
     assert {event.contract for event in events} == {
         "ContributionToken",
+        "Guardian",
         "MemberRegistry",
+        "GuidelineRegistry",
         "RoundManager",
         "RewardDistributor",
+        "TimelockController",
+        "CommunityGovernor",
     }
     (claimed,) = [event for event in events if event.name == "Claimed"]
     paid = sum(claimed.arguments[f"{kind}Reward"] for kind in ("trainer", "verifier", "attester"))

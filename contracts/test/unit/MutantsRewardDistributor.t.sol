@@ -28,6 +28,7 @@ contract MutantsRewardDistributorTest is Community {
         );
         vm.mockCall(address(rounds), abi.encodeCall(IRoundManager.roundOf, (round)), abi.encode(r));
         IRoundManager.Earnings memory earned;
+        earned.phase = IRoundManager.Phase.Finalized;
         earned.owner = ALICE;
         earned.status = IRoundManager.UpdateStatus.Accepted;
         earned.weight = 1000;
@@ -89,6 +90,7 @@ contract MutantsRewardDistributorTest is Community {
     /// Who earned nothing may claim it, which mints nothing and leaves no credit entry.
     function test_claim_ofNothingMintsNothing() public {
         IRoundManager.Earnings memory none;
+        none.phase = IRoundManager.Phase.Finalized;
         none.owner = ALICE;
         none.status = IRoundManager.UpdateStatus.Harmful;
         _earn(1, 9, none);
