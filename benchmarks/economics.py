@@ -282,7 +282,8 @@ def study(found: Study, options: argparse.Namespace, console: Console, began: fl
     report.write(options.json, head, {"summary": summary, "rows": rows, "panels": arithmetic})
     console.print(report.table(summary, "Scoring variants: mean over seeds"))
     console.print(report.pay_table(summary, [PROTOCOL.name, RECOMMENDED.name], "Pay relative to an honest node"))
-    title = f"What the constants trade: code search, {len({s for s, _ in found.rounds})} seeds, eight honest clients"
+    seeds = sorted({seed for seed, _ in found.rounds})
+    title = f"What the constants trade: code search, eight honest clients, seeds {seeds}"
     report.draw(frontier(summary), options.image or options.json.with_suffix(".png"), title)
     console.print(f"{options.json}: {len(rows)} rows, {head['cpu_seconds']} CPU-s")
     return 0

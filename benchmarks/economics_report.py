@@ -121,11 +121,11 @@ def draw(curves: Mapping[str, Mapping[str, Sequence[tuple[float, float, str]]]],
                 linewidth=1.4,
                 markersize=6,
             )
-            for x, y, label in points:
+            for x, y, label in {(round(x, 3), round(y, 2)): (x, y, label) for x, y, label in points}.values():
                 axes.annotate(label, (100 * x, y), textcoords="offset points", xytext=(5, 4), fontsize=7)
         axes.set_title(name, fontsize=11)
         axes.set_xlabel("honest clean updates accepted, %")
-        axes.set_xlim(0, 102)
+        axes.set_xlim(min([40.0, *(95 * x for line in lines.values() for x, _, _ in line)]), 102)
         axes.set_ylim(-0.02, 1.08 * max([0.3, *(y for line in lines.values() for _, y, _ in line)]))
         axes.grid(alpha=0.3)
         axes.set_ylabel("best pay / honest pay")
