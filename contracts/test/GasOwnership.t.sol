@@ -48,7 +48,7 @@ contract GasOwnershipTest is Ownership {
         _under("claim: first", 106_000);
         splitter.deposit(1, _money, 1e18);
         splitter.claim(1, _money, members[0]);
-        _under("claim: later", 70_000);
+        _under("claim: later", 72_000);
         _release(SIZE, 500_000, 500_000);
         _under("publish: later, 2 benchmarks", 375_000);
         vm.prank(timelock);

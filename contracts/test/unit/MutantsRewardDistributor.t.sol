@@ -91,6 +91,9 @@ contract MutantsRewardDistributorTest is Community {
     function test_claim_ofNothingMintsNothing() public {
         IRoundManager.Earnings memory none;
         none.phase = IRoundManager.Phase.Finalized;
+        none.participants = uint16(N);
+        none.verifiers = 7;
+        none.attesters = 31;
         none.owner = ALICE;
         none.status = IRoundManager.UpdateStatus.Harmful;
         _earn(1, 9, none);
