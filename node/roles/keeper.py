@@ -1,4 +1,4 @@
-"""The keeper: what anyone may do and somebody must: settle, propose, advance, claim.
+"""The keeper: what anyone may do and somebody must: settle, propose, advance, claim, vest.
 
 Members take turns (`View.is_my_turn`), so usually one transaction is sent for each, and the next in rank steps in for a vanished one.
 """
@@ -21,7 +21,7 @@ GRACE_TURNS = 3
 
 def decide(view: View) -> list[Action]:
     """Actions of a keeper that are due now."""
-    actions = _claims(view) + _disputes(view)
+    actions = _claims(view) + _vesting(view) + _disputes(view)
     found = view.round
     if found is None or found.is_over:
         return actions
@@ -110,6 +110,21 @@ def _claims(view: View) -> list[Action]:
         if not found.treasury_claimed and view.is_my_turn(found.number, found.phase_since):
             call = Call("RewardDistributor", "claimTreasury", (found.number,))
             actions.append(Submit(f"{found.number}:claim-treasury", call))
+    return actions
+
+
+def _vesting(view: View) -> list[Action]:
+    """Each accepted update of ours makes a fifth of our grant our own."""
+    member = view.state.member(view.me)
+    actions: list[Action] = []
+    for found in view.state.rounds.values() if member.unvested else ():
+        mine = found.reveal_of(view.me)
+        if found.phase is not Phase.FINALIZED or mine is None or found.number <= member.admitted_in:
+            continue
+        verdict = found.settled.get(mine.index)
+        is_accepted = verdict is not None and verdict.status is UpdateStatus.ACCEPTED
+        if is_accepted and mine.index not in found.vested | found.forfeited:
+            actions.append(Submit(f"{found.number}:vest", Call("MemberRegistry", "vest", (found.number, mine.index))))
     return actions
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from simulated import Community, audit_of, toy_guideline
 
-from node.protocol.types import Phase
+from node.protocol.types import Phase, UpdateStatus
 from node.sim.clock import run_virtual
 
 
@@ -16,6 +16,7 @@ def test_two_rounds_end_with_one_model_and_rewards(tmp_path):
         await community.until(lambda: community.is_over(2))
         members = [node for node in community.nodes if node.name.startswith("member")]
         await community.until(lambda: len(members[0].state.rounds[2].claimed) == 5)
+        await community.until(lambda: members[0].state.rounds[2].vested == accepted(members[0].state.rounds[2]))
         hashes = {node.driver.executor.facts[2].aggregate.model_hash for node in members}
         state = members[0].state
         await community.stop()
@@ -26,6 +27,14 @@ def test_two_rounds_end_with_one_model_and_rewards(tmp_path):
     assert len(hashes) == 1
     assert state.rounds[2].proposal.model_hash in hashes
     assert all(state.rewards[address] > 0 for address in state.active)
+    for address in state.active:  # a fifth of the grant for each accepted update
+        own = sum(found.reveal_of(address).index in found.vested for found in state.rounds.values())
+        assert own > 0
+        assert state.member(address).unvested == state.granted // len(state.active) * (5 - own) // 5
+
+
+def accepted(found):
+    return {index for index, verdict in found.settled.items() if verdict.status is UpdateStatus.ACCEPTED}
 
 
 @pytest.mark.parametrize("phase", [Phase.COMMIT, Phase.REVEAL, Phase.SCORE_COMMIT, Phase.SCORE_REVEAL, Phase.ATTEST])
