@@ -228,6 +228,8 @@ contract RoundManager is RoundState {
         Round storage r = _rounds[round];
         bool isRetry = r.phase == Phase.RetrySettle;
         _requireOpen(r, isRetry ? Phase.RetrySettle : Phase.Settle);
+        // Its fields follow; the sums begin at zero.
+        // slither-disable-next-line uninitialized-local
         Settling memory s;
         s.isRetry = isRetry;
         s.seed = r.seed;
@@ -257,6 +259,8 @@ contract RoundManager is RoundState {
         if (index >= s.n) revert NoSuchIndex(index, s.n);
         uint256 position = RingShuffle.forward(s.seed, s.n, index);
         Lane lane = _results[round].read(position);
+        // Used, as a condition.
+        // slither-disable-next-line unused-return
         if (s.isRetry ? lane.statusOf() != UpdateStatus.Unscored || lane.isRetried() : lane.isSettled()) return;
 
         Tally.Verdict memory verdict = Tally.settle(_fieldsAbout(round, position, s), s.k, s.bounds);

@@ -44,7 +44,10 @@ abstract contract RoundState is RoundParams {
     mapping(uint256 round => Round) internal _rounds;
     mapping(uint256 round => mapping(address trainer => Trainer)) internal _trainers;
     mapping(uint256 round => mapping(uint256 index => address owner)) internal _owners;
+    // Both are written through a reference: `RoundManager._wordsOf` chooses one of them.
+    // slither-disable-next-line uninitialized-state
     mapping(uint256 round => mapping(uint256 index => ScoreSlot)) internal _scores;
+    // slither-disable-next-line uninitialized-state
     mapping(uint256 round => mapping(uint256 index => ScoreSlot)) internal _retryScores;
     mapping(uint256 round => mapping(uint256 slot => uint256 lanes)) internal _results;
     mapping(uint256 round => mapping(uint256 slot => bytes32 attestation)) internal _attestations;
