@@ -16,6 +16,7 @@ from incentives.rewards import CWT
 from node.adapters.chain_evm import EvmChain
 from node.protocol.state import Round, State, apply
 from node.protocol.types import ChainEvent, DisputeKind, Fault, MemberStatus, Outcome, Phase, UpdateStatus
+from node.roles.challenger import VERDICT_FAULTS
 
 PHASES = [phase for phase in Phase if Phase.COMMIT <= phase <= Phase.FINALIZED]
 
@@ -107,7 +108,7 @@ class Watcher:
         return sum(self.state.member(m.address).status is MemberStatus.ACTIVE for m in self.net.members)
 
     def is_settled(self, number: int) -> bool:
-        """Whether round ``number`` is over and everybody holds its model and has claimed."""
+        """Whether round ``number`` is over, everybody holds its model and has claimed, and its verdicts are executed."""
         found = self.state.rounds.get(number)
         if found is None or not found.is_over:
             return False
@@ -116,8 +117,17 @@ class Watcher:
         return (
             self._owed(found) <= found.claimed
             and found.treasury_claimed
+            and self._guilt(found) <= found.punished
             and len(self.model_hashes(number)) == len(self.net.members)
         )
+
+    def _guilt(self, found: Round) -> set[tuple[int, int]]:
+        """(fault, index) of every verdict that the court has to punish."""
+        return {
+            (int(VERDICT_FAULTS[verdict.status]), index)
+            for index, verdict in found.settled.items()
+            if verdict.status in VERDICT_FAULTS
+        }
 
     def _owed(self, found: Round) -> set[int]:
         forfeited = (UpdateStatus.HARMFUL, UpdateStatus.MALFORMED)
