@@ -93,7 +93,7 @@ contracts-report: setup ## coverage, invariants, gas, Slither, sizes, mutation s
 	$(PY) -m tools.contracts.report $(if $(PROFILE),--profile $(PROFILE)) $(if $(filter 1,$(FRESH)),--fresh)
 
 # make mutation CONTRACT="RewardDistributor RoundManager" SAMPLE=60 SEED=0 JOBS=2 FRESH=1
-CONTRACT ?= RoundManager RewardDistributor
+CONTRACT ?= RoundManager RewardDistributor VotingVault PowerCurve
 JOBS ?= 1
 .PHONY: mutation
 mutation: setup ## do the tests notice a wrong line? CONTRACT=… SAMPLE=60 SEED=0 JOBS=1; writes build/contracts/mutation.json

@@ -48,7 +48,7 @@ _WATCHED = ("src/**/*.sol", "test/**/*.sol", "foundry.toml", "slither.config.jso
 def run_coverage(target: Path) -> None:
     """Write forge's lcov file. Without the optimizer, in folders of its own: contracts/out must stay what is deployed."""
     _forge(
-        ["coverage", "--no-match-path", "test/Gas.t.sol", "--report", "lcov", "--report-file", str(target)],
+        ["coverage", "--no-match-path", "test/Gas*.t.sol", "--report", "lcov", "--report-file", str(target)],
         FOUNDRY_OUT=str(BUILD / "coverage" / "out"),
         FOUNDRY_CACHE_PATH=str(BUILD / "coverage" / "cache"),
     )

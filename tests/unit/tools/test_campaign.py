@@ -79,7 +79,7 @@ def test_the_listed_targets_of_this_repository_exist():
     assert "src/rounds/RoundState.sol" in campaign.load_target("RoundManager").files
     found = campaign.load_target("RewardDistributor")
     assert "src/libraries/RewardMath.sol" in found.files
-    assert "test/Gas.t.sol" not in (*found.first, *found.rest)
+    assert not any(test.startswith("test/Gas") for test in (*found.first, *found.rest))
     assert any(test.startswith("test/invariant/") for test in found.rest)
 
 
