@@ -21,8 +21,8 @@ from deploy.anvil import Anvil, AnvilOptions
 from deploy.command import app
 from deploy.deploy import create_address, deploy, verify_code
 from deploy.manifest import Manifest, load_manifest
-from deploy.plan import Plan
-from deploy.roles import verify_roles
+from deploy.plan import PROPOSABLE, Plan
+from deploy.roles import ROLES, verify_roles
 from node.adapters.abi import CONTRACTS
 from node.adapters.chain_evm import EvmChain
 from node.adapters.chain_rpc import RpcLimits
@@ -167,6 +167,20 @@ async def test_manifest_that_says_otherwise_is_found_out(
 ) -> None:
     with pytest.raises(ChainError, match=re.escape(view)):
         await verify_roles(network.anvil.url, change(network.manifest))
+
+
+async def test_a_role_that_views_do_not_show_is_found_in_the_log(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await verify_roles(network.anvil.url, network.manifest)
+    fewer = {role: holder for role, holder in ROLES.items() if role != "EXECUTOR_ROLE"}
+    monkeypatch.setattr("deploy.roles.ROLES", fewer)  # what was given is now one too many
+    with pytest.raises(ChainError, match="The timelock gave the role"):
+        await verify_roles(network.anvil.url, network.manifest)
+    monkeypatch.undo()
+    monkeypatch.setattr("deploy.roles.PROPOSABLE", PROPOSABLE[:-1])  # and so is a call of proposals
+    with pytest.raises(ChainError, match="Proposals may call"):
+        await verify_roles(network.anvil.url, network.manifest)
 
 
 async def test_contracts_of_two_deployments_do_not_mix(network: Network) -> None:

@@ -207,6 +207,17 @@ contract MemberRegistryVestingTest is Community {
         registry.vest(round, uint16(SIZE));
     }
 
+    function test_RevertWhen_theUpdateIsForfeited() public {
+        uint256 round = _toChallenge(SIZE);
+        vm.prank(address(court));
+        rounds.forfeit(round, 2);
+        _expire(round);
+        vm.expectRevert(abi.encodeWithSelector(IMemberRegistry.UpdateIsForfeited.selector, round, 2));
+        registry.vest(round, 2);
+        assertFalse(registry.isVested(round, 2), "a copy vests nothing");
+        registry.vest(round, 1);
+    }
+
     function test_RevertWhen_theUpdateWasNotAccepted() public {
         _rejected = 2;
         uint256 round = _toFinalized(SIZE);

@@ -192,3 +192,15 @@ def test_hooks_belong_to_the_court(refused: Refused):
         community.call(court, "forfeit", 1, 0)
     with refused("WrongPhase", int(Phase.VOIDED), int(Phase.CHALLENGE)):
         community.call(court, "extend", 1, community.now)
+
+
+def test_a_forfeited_update_vests_nothing(refused: Refused):
+    community = CourtCommunity(5)
+    community.play_until_challenge()
+    accepted = [i for i in range(5) if community.read("resultOf", 1, i)[0] == UpdateStatus.ACCEPTED]
+    community.call(community.ledger.court.address, "forfeit", 1, accepted[0])
+    community.advance()
+    assert community.phase is Phase.FINALIZED
+    with refused("UpdateIsForfeited", 1, accepted[0]):
+        community.call(STRANGER, "vest", 1, accepted[0], contract="MemberRegistry")
+    community.call(STRANGER, "vest", 1, accepted[1], contract="MemberRegistry")
