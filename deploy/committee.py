@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from node.adapters.gossip_libp2p import LibP2PGossip
-from node.cli import run_supervised, start_logging, stop_with_parent
+from node.cli.process import run_supervised, start_logging, stop_with_parent
 from node.config import Config, load_config
 from node.manifest import load_manifest
 from node.protocol.errors import CommonweightError, SetupError

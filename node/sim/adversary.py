@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from aggregation.bundle import decode, encode, flatten, schema_of, unflatten
 from aggregation.testing import attacks
-from node.cli import run_supervised, start_logging, stop_with_parent
+from node.cli.process import run_supervised, start_logging, stop_with_parent
 from node.config import load_config
 from node.ports import ScoreJob, Trainer, TrainJob, TrainResult
 from node.protocol.errors import CommonweightError
