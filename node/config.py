@@ -130,6 +130,14 @@ class PaceSection:
 
 
 @dataclass(frozen=True, slots=True)
+class OperationsSection:
+    """What watches the node."""
+
+    host: str = field(default="127.0.0.1", metadata={"help": "address that /healthz, /metrics and /status listen on"})
+    port: int = field(default=0, metadata={"help": "their port; 0 serves none"})
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings of a node, resolved."""
 
@@ -142,6 +150,7 @@ class Config:
     learning: LearningSection = field(default_factory=LearningSection)
     steward: StewardSection = field(default_factory=StewardSection)
     pace: PaceSection = field(default_factory=PaceSection)
+    operations: OperationsSection = field(default_factory=OperationsSection)
 
 
 def load_config(path: Path, *, environment: Mapping[str, str] | None = None, flags: Iterable[str] = ()) -> Config:
