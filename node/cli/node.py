@@ -101,6 +101,31 @@ def node_doctor(
         raise SetupError(f"The node cannot run yet: {', '.join(failed)}.", hint="Mend what is marked, and look again.")
 
 
+@node_app.command("backup")
+def node_backup(
+    archive: Annotated[Path, typer.Argument(help="File to write (.tar.gz).")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Write settings, encrypted keystores and the facts of all rounds into one archive. The password is not in it."""
+    from node.backup import backup
+
+    count = backup(config, resolve(config), archive)
+    say({"written": str(archive), "files": count}, as_json=as_json)
+
+
+@node_app.command("restore")
+def node_restore(
+    archive: Annotated[Path, typer.Argument(help="A backup.")],
+    folder: Annotated[Path, typer.Option(help="Folder to make; must be empty.")] = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Unpack a backup into an empty folder. Stop the old node before the new one runs."""
+    from node.backup import restore
+
+    say({"restored": str(folder), "files": restore(archive, folder)}, as_json=as_json)
+
+
 @node_app.command("status")
 def node_status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """What the node is doing now."""
