@@ -137,6 +137,12 @@ bench-compression: setup ## bytes of compressed updates against the task metric;
 bench-economics: setup ## what honest and dishonest strategies earn; writes build/bench/economics.json
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.economics
 
+# make schedules COUNT=1000 JOBS=2
+COUNT ?= 1000
+.PHONY: schedules
+schedules: setup ## random fault schedules in simulation, none of which may break anything; goes on where it stopped; build/schedules.json
+	$(PY) -m benchmarks.schedules --count $(COUNT) --jobs $(JOBS)
+
 .PHONY: clean
 clean: ## remove what builds made (not the installed environments)
 	rm -rf build contracts/out contracts/cache

@@ -248,10 +248,11 @@ class Driver:
         if not last or found is None or not found.is_over or self._running:
             return False
         if found.phase is Phase.FINALIZED and "attester" in self.config.roles:
-            return self.executor.facts_of(last).aggregate is not None and not self._claim_pending()
+            return self.executor.facts_of(last).aggregate is not None and not self.is_claim_pending()
         return True
 
-    def _claim_pending(self) -> bool:
+    def is_claim_pending(self) -> bool:
+        """Whether our keeper still has something to send about rounds that are over."""
         view = self._view(self.state.block, self._now)
         return any(isinstance(action, Submit) for action in keeper.decide(view)) and "keeper" in self.config.roles
 

@@ -80,6 +80,29 @@ class AdversarialTrainer:
         return await self.inner.evaluate(checkpoint, benchmark)
 
 
+class Mangler(AdversarialTrainer):
+    """Trains honestly, then sends bytes that are no bundle: ``attack`` is truncated, empty or noise."""
+
+    async def train(self, job: TrainJob) -> TrainResult:
+        """The mangled update."""
+        result = await self.inner.train(job)
+        mangled = {"truncated": result.update[:-3], "empty": b"", "noise": bytes(range(256)) * 4}[self.attack]
+        return replace(result, update=mangled)
+
+
+class Liar(AdversarialTrainer):
+    """Trains honestly and makes its scores up: ``attack`` is high (praises everything), low (damns everything) or zero (lazy)."""
+
+    async def train(self, job: TrainJob) -> TrainResult:
+        """An honest update."""
+        return await self.inner.train(job)
+
+    async def score(self, job: ScoreJob) -> Sequence[int]:
+        """Made-up gains."""
+        gain = {"high": 400_000, "low": -400_000, "zero": 0}[self.attack]
+        return [gain] * len(job.updates)
+
+
 def main() -> None:
     """Run one adversary until it is stopped."""
     parser = argparse.ArgumentParser(prog="node.sim.adversary", description="A member that poisons its updates.")

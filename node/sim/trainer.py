@@ -111,6 +111,9 @@ class ToyTrainer(Trainer):
         self._learning_rate = learning_rate
         self._seconds = seconds
 
+    async def prepare(self) -> None:
+        """Nothing to load."""
+
     async def train(self, job: TrainJob) -> TrainResult:
         """Stochastic gradient descent on half of the private examples per step, drawn by the job's seed."""
         await asyncio.sleep(self._seconds)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulated import Community, SimNode, audit_of
+from node.sim.community import Community, SimNode, audit_of
 
 from incentives.scoring import NOT_SCORED, encode_gain
 from node.audit.report import AuditReport

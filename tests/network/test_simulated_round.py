@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from simulated import Community, audit_of, toy_guideline
+from node.sim.community import Community, audit_of, toy_guideline
 
 from node.protocol.types import Phase, UpdateStatus
 from node.sim.clock import run_virtual

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from simulated import Community, audit_of
+from node.sim.community import Community, audit_of
 
 from aggregation.bundle import decode, encode, encoded_bytes, schema_of
 from aggregation.errors import UpdateRejected

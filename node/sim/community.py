@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,9 @@ from node.driver import Driver, DriverConfig
 from node.executor import Applicant, Executor, Ports
 from node.ports import Trainer
 from node.protocol.cid import compute_cid, digest_from_cid
+from node.protocol.errors import LocalProtocolError
 from node.protocol.guideline import Guideline
+from node.protocol.state import State
 from node.protocol.types import Address, Call, Cid, Phase
 from node.roles.steward import StewardPlan
 from node.sim.blobs import SimSwarm
@@ -41,13 +43,20 @@ class SimSigner:
     address: Address
 
     def sign_transaction(self, transaction: Mapping[str, Any]) -> bytes:
-        raise AssertionError("nothing is signed in simulation")
+        """Never called.
+
+        Raises:
+            LocalProtocolError: always.
+        """
+        raise LocalProtocolError(f"Nothing is signed in simulation: {sorted(transaction)}.")
 
     def derive(self, label: bytes) -> bytes:
+        """HMAC-SHA-256 under the address."""
         return hmac.new(self.address.encode(), label, hashlib.sha256).digest()
 
 
 def toy_guideline(**update: Any) -> Guideline:
+    """A guideline of the toy task; ``update`` changes its update document."""
     documents = {
         "data": {"task": "toy", "held_out": ["held-out"]},
         "architecture": {"trainable_suffix": ""},
@@ -65,6 +74,8 @@ def toy_guideline(**update: Any) -> Guideline:
 
 @dataclass
 class SimNode:
+    """A node of the community, and its task while it runs."""
+
     name: str
     address: Address
     driver: Driver
@@ -72,7 +83,8 @@ class SimNode:
     task: asyncio.Task[None] | None = None
 
     @property
-    def state(self):
+    def state(self) -> State:
+        """The network as this node knows it."""
         return self.driver.state
 
 
@@ -109,6 +121,7 @@ class Community:
         self.swarm = SimSwarm()
 
     async def start(self) -> None:
+        """Publish the founding model and launch everybody."""
         await self.swarm.join("founder").put(self.genesis)
         for i in range(self.members):
             self.launch(self.make(f"member/{i}", MEMBER_ROLES, i))
@@ -116,6 +129,7 @@ class Community:
             self.launch(self.make(f"seat/{i}", ("steward", "reviewer"), None))
 
     def make(self, name: str, roles: tuple[str, ...], index: int | None) -> SimNode:
+        """A node with its doors, not yet running; ``index`` of a member, None for a seat. One made again finds its folder."""
         address = address_of(name)
         trainer: Trainer | None = None
         if index is not None:
@@ -154,6 +168,7 @@ class Community:
         return SimNode(name, address, Driver(executor, self.clock, config), store)
 
     def launch(self, node: SimNode) -> SimNode:
+        """Run a node."""
         node.task = asyncio.create_task(node.driver.run(), name=node.name)
         self.nodes.append(node)
         return node
@@ -176,7 +191,7 @@ class Community:
             await node.task
         self.nodes.remove(node)
 
-    async def until(self, condition, seconds: float = 3_000) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 3_000) -> None:
         """Wait in virtual time; a node that died with an error fails the test here."""
         end = self.clock.now() + seconds
         while not condition():
@@ -187,21 +202,26 @@ class Community:
             await self.clock.sleep(1)
 
     async def stop(self) -> None:
+        """Kill everybody."""
         for node in list(self.nodes):
             await self.kill(node)
 
     def is_over(self, number: int) -> bool:
+        """Whether every running node knows that a round has ended."""
         return all((found := node.state.rounds.get(number)) is not None and found.is_over for node in self.nodes)
 
     @staticmethod
     def cid_of(data: bytes) -> Cid:
+        """CID of a file."""
         return compute_cid(data)
 
     def phase(self, number: int) -> Phase:
+        """Phase of a round, as the first node knows it."""
         found = self.nodes[0].state.rounds.get(number)
         return found.phase if found else Phase.NONE
 
     def describe(self) -> str:
+        """Everybody's status, for error messages."""
         return json.dumps([node.driver.status(0) for node in self.nodes], indent=1, default=str)
 
 
