@@ -211,12 +211,12 @@ def _driver_config(config: Config, manifest: Manifest) -> DriverConfig:
         params=manifest.params.rounds,
         court=manifest.params.court,
         scoring=manifest.params.scoring,
-        seats=manifest.committee,
         first_block=manifest.deployment_block,
         poll_seconds=config.pace.poll_seconds,
         stagger=config.pace.stagger,
         plan=StewardPlan(config.steward.rounds, config.steward.min_members),
         last_round=config.pace.last_round,
+        review_before=config.review.before_round,
     )
 
 
