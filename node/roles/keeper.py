@@ -1,4 +1,4 @@
-"""The keeper: what anyone may do and somebody must: settle, propose, advance, claim, vest, admit.
+"""The keeper: what anyone may do and somebody must: settle, propose, advance, claim, vest, admit, roll credits.
 
 Members take turns (`View.is_my_turn`), so usually one transaction is sent for each, and the next in rank steps in for a vanished one.
 """
@@ -16,6 +16,8 @@ from node.roles.view import View
 
 SETTLE_BATCH = 16
 """Most updates one `settle` call takes (contract constant)."""
+ROLL_BATCH = 64
+"""Rounds whose credits one call adds up: far below the gas limit of a block."""
 CLAIM_TURNS = 8
 """Turns that the owner of a finalised update has for its own claim before others make it."""
 GRACE_TURNS = 3
@@ -24,7 +26,7 @@ GRACE_TURNS = 3
 
 def decide(view: View) -> list[Action]:
     """Actions of a keeper that are due now."""
-    actions = _claims(view) + _vesting(view) + _disputes(view) + decide_admit(view)
+    actions = _claims(view) + _vesting(view) + _disputes(view) + decide_admit(view) + _rolling(view)
     found = view.round
     if found is None or found.is_over:
         return actions
@@ -129,6 +131,26 @@ def _claims_of_others(view: View, found: Round) -> list[Action]:
         and found.reveals[index].trainer != view.me
         and view.is_my_turn(found.number + index, since)
     ]
+
+
+def _rolling(view: View) -> list[Action]:
+    """Add up the credits of the rounds that a release waits for: one whose scores attesters voted for, with all before it.
+
+    A round can be rolled once all its claims are made; `_claims_of_others` sees to that.
+    """
+    catalogue = view.state.catalogue
+    wanted = max((number for number, _scores in catalogue.score_votes), default=0)
+    waiting = [view.state.rounds[number] for number in range(catalogue.rolled_to + 1, wanted + 1)][:ROLL_BATCH]
+    if not waiting or not all(_is_final(found) for found in waiting):
+        return []
+    last, since = waiting[-1].number, max(found.touched_at for found in waiting)
+    if not view.is_my_turn(last, since):
+        return []
+    return [Submit(f"roll:{last}", Call("ReleaseRegistry", "rollCredits", (last,)))]
+
+
+def _is_final(found: Round) -> bool:
+    return found.phase is Phase.VOIDED or (found.phase is Phase.FINALIZED and len(found.claimed) == len(found.reveals))
 
 
 def _vesting(view: View) -> list[Action]:

@@ -1,4 +1,4 @@
-"""Seats, reviews, admissions and common claims as pure decisions on a state."""
+"""Seats, reviews, admissions, common claims and rolled credits as pure decisions on a state."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from node.protocol.releases import Catalogue
 from node.protocol.round import Reveal, Round
 from node.protocol.state import Application, Member, Seat, State
 from node.protocol.types import Call, MemberStatus, Phase
@@ -175,3 +176,45 @@ def test_what_owners_leave_unclaimed_others_claim_later_one_after_the_other():
 def test_nothing_is_claimed_of_a_voided_round():
     state = state_of(rounds={1: round_of(1, phase=Phase.VOIDED)})
     assert claims(view_of(ANNA, state, now=NOW + 1_000)) == []
+
+
+# --- credits ----------------------------------------------------------------------------------------------------------
+
+CLAIMED = frozenset({0, 1, 2})
+
+
+def rolls(view):
+    return [action.call.arguments[0] for action in keeper.decide(view) if action.call.function == "rollCredits"]
+
+
+def with_votes(wanted, *, rolled=0, **rounds):
+    found = {int(key[1:]): value for key, value in rounds.items()}
+    votes = {(wanted, bytes(32)): frozenset({0})} if wanted else {}
+    totals = {number: 1 for number in range(1, rolled + 1)}
+    return state_of(rounds=found, catalogue=Catalogue(score_votes=votes, credit_totals=totals))
+
+
+def final(number, **changes):
+    return round_of(number, **{"claimed": CLAIMED, "touched_at": NOW, **changes})
+
+
+def test_credits_are_rolled_up_to_the_round_whose_scores_are_voted_for():
+    rounds = {"r1": final(1), "r2": final(2, phase=Phase.VOIDED, claimed=frozenset()), "r3": final(3)}
+    state = with_votes(3, **rounds)
+    eager = [me for me in (ANNA, BEN, CARL) if rolls(view_of(me, state))]
+    assert len(eager) == 1
+    assert rolls(view_of(ANNA, state, now=NOW + 8)) == [3]
+    assert rolls(view_of(ANNA, with_votes(2, **rounds), now=NOW + 8)) == [2]
+    assert rolls(view_of(ANNA, with_votes(3, rolled=3, **rounds), now=NOW + 8)) == []
+    assert rolls(view_of(ANNA, with_votes(0, **rounds), now=NOW + 8)) == []
+
+
+@pytest.mark.parametrize("hole", [final(1, claimed=frozenset({0, 1})), final(1, phase=Phase.CHALLENGE)])
+def test_credits_wait_for_every_claim_and_every_end(hole):
+    assert rolls(view_of(ANNA, with_votes(2, r1=hole, r2=final(2)), now=NOW + 99)) == []
+
+
+def test_many_rounds_are_rolled_in_portions():
+    rounds = {f"r{number}": final(number) for number in range(1, 101)}
+    assert rolls(view_of(ANNA, with_votes(100, **rounds), now=NOW + 99)) == [64]
+    assert rolls(view_of(ANNA, with_votes(100, rolled=64, **rounds), now=NOW + 99)) == [100]
