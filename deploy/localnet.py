@@ -2,7 +2,7 @@
 
 Folder of one network::
 
-    manifest.json guideline.json public.jsonl swarm.key
+    network.toml manifest.json guideline.json public.jsonl swarm.key      what an operator needs to join
     anvil.log committee/… nodes/0/{commonweight.toml,keys/,data/,process.log} … lock
 """
 
@@ -39,6 +39,8 @@ SEATS = 3
 SCRYPT_N = 1 << 14
 """Cost of the test keystores: eight of them open at once on a small machine. An operator's own keystore uses the full cost."""
 START_SECONDS = 120.0
+NETWORK_FILE = "network.toml"
+"""What `commonweight node init --network` takes."""
 MEMBER_ROLES = ("applicant", "trainer", "verifier", "attester", "keeper", "challenger", "juror")
 SEAT_ROLES = ("reviewer", "steward")
 
@@ -184,9 +186,9 @@ class Localnet:
         self._make_accounts(self.anvil)
         await self._deploy(self.anvil)
         await self._start_committee()
-        contact = await self._wait_contact()
+        self._write_network(await self._wait_contact())
         for member in self.members:
-            self._write_config(member, contact)
+            self._write_config(member)
             member.child = self._start_member(member)
         self.report(f"{plan.nodes} nodes started, each with its own keystore, IPFS node and libp2p host")
 
@@ -282,13 +284,19 @@ class Localnet:
             f"The committee did not come up within {START_SECONDS:.0f} s.", hint=f"Read {self.committee.log}."
         )
 
-    def _write_config(self, member: Member, contact: Mapping[str, list[str]]) -> None:
+    def _write_network(self, contact: Mapping[str, list[str]]) -> None:
+        settings: dict[str, Mapping[str, Any]] = {
+            "chain": {"rpc": self.url},
+            "network": _network_files("."),
+            "ipfs": {"bootstrap": contact["ipfs"], "swarm_key_file": "swarm.key"},
+            "p2p": {"bootstrap": contact["p2p"]},
+        }
+        write_toml(self.plan.folder / NETWORK_FILE, settings)
+
+    def _write_config(self, member: Member) -> None:
         settings: dict[str, Mapping[str, Any]] = {
             "node": {"name": member.name, "roles": MEMBER_ROLES},
-            "network": _network_files("../.."),
-            "chain": {"rpc": self.url},
-            "ipfs": {"bootstrap": contact["ipfs"], "swarm_key_file": "../../swarm.key"},
-            "p2p": {"bootstrap": contact["p2p"]},
+            "network": {"file": f"../../{NETWORK_FILE}"},
             "learning": {
                 "repositories": member.repositories,
                 "seed": self.plan.seed,

@@ -97,6 +97,8 @@ class Driver:
         clock: paces the loop.
         config: see `DriverConfig`.
         on_status: receives the status after every poll that changed something.
+        state: the network, as of the last block read.
+        polled_at: when the chain was last read, on ``clock``.
     """
 
     executor: Executor
@@ -104,6 +106,7 @@ class Driver:
     config: DriverConfig
     on_status: Callable[[dict[str, Any]], None] | None = None
     state: State = field(default_factory=State)
+    polled_at: float = 0.0
     _next_block: int = 0
     _running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _done: set[str] = field(default_factory=set)
@@ -133,7 +136,7 @@ class Driver:
             while not self._is_finished():
                 try:
                     await self.poll()
-                    self._error = ""
+                    self._error, self.polled_at = "", self.clock.now()
                 except ChainError as error:
                     self._error = str(error)
                     log.warning("chain: %s", error)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from node.combine import require_guideline
 from node.config import Config
 from node.driver import Driver, DriverConfig
 from node.executor import Applicant, Executor, Ports
+from node.health import HealthServer, Vitals
 from node.manifest import Manifest, load_manifest
 from node.ports import BlobStore, Gossip, Trainer
 from node.protocol.errors import ConfigError
@@ -43,6 +45,8 @@ class Node:
     blobs: BlobStore
     gossip: Gossip | None
     trainer: Trainer | None
+    chain: EvmChain
+    opened_at: float
 
 
 def read_file(path: Path, what: str, hint: str) -> bytes:
@@ -156,7 +160,7 @@ async def open_node(
             applicant=_applicant(config, signer, guideline),
         )
         driver = Driver(executor, SystemClock(), _driver_config(config, manifest), on_status)
-        yield Node(driver, store, blobs, gossip, trainer)
+        yield Node(driver, store, blobs, gossip, trainer, chain, driver.clock.now())
 
 
 async def _open_gossip(config: Config, manifest: Manifest) -> Gossip:
@@ -222,8 +226,12 @@ def _driver_config(config: Config, manifest: Manifest) -> DriverConfig:
 
 async def run_node(config: Config, *, wrap_trainer: WrapTrainer | None = None) -> None:
     """Run one node until its last round is over or it is cancelled (Ctrl-C, SIGTERM)."""
-    async with open_node(config, wrap_trainer=wrap_trainer) as node:
+    async with open_node(config, wrap_trainer=wrap_trainer) as node, AsyncExitStack() as stack:
         node.driver.on_status = status_writer(node)
+        if config.operations.port:
+            where = config.operations
+            server = await HealthServer.start(lambda: vitals(node), host=where.host, port=where.port)
+            stack.push_async_callback(server.close)
         warm = asyncio.create_task(node.trainer.prepare()) if node.trainer else None
         try:
             await node.driver.run()
@@ -231,6 +239,24 @@ async def run_node(config: Config, *, wrap_trainer: WrapTrainer | None = None) -
             if warm is not None:
                 warm.cancel()
                 await asyncio.gather(warm, return_exceptions=True)
+
+
+def vitals(node: Node) -> Vitals:
+    """One look at a running node."""
+    driver, clock = node.driver, node.driver.clock
+    status = driver.status(driver.state.block)
+    return Vitals(
+        state=driver.state,
+        me=driver.me,
+        block=driver.state.block,
+        since_poll=clock.now() - driver.polled_at if driver.polled_at else clock.now() - node.opened_at,
+        running=len(status["running"]),
+        failing=len(status["failing"]),
+        error=status["error"],
+        gas={call: sum(spent) for call, spent in node.chain.gas_log.items()},
+        disk_free=shutil.disk_usage(node.store.root).free,
+        status=status,
+    )
 
 
 def status_writer(node: Node) -> Callable[[dict[str, Any]], None]:
