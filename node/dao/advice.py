@@ -111,10 +111,10 @@ _ADVICE: Mapping[str, _Text] = {
         "Releases need an active benchmark. Add one with `commonweight release propose --add-benchmark` or `dao propose benchmark`."
     ),
     "CreditsNotRolled": lambda number, rolled: (
-        f"Credits are added up to round {rolled}, not to {number}. `commonweight release candidate {number} --settle` does it."
+        f"Credits are added up to round {rolled}, not to {number}. `commonweight release settle {number}` does it."
     ),
     "ClaimsMissing": lambda number: (
-        f"A participant of round {number} has not claimed; anybody may for it: `commonweight release candidate {number} --settle`."
+        f"A participant of round {number} has not claimed; anybody may for it: `commonweight release settle {number}`."
     ),
     "NoCredits": lambda number: f"Nobody has earned anything by round {number}: a release without owners.",
     "NotAttester": lambda _caller, attester: f"{attester} is the attester of that slot.",
