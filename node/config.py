@@ -120,6 +120,15 @@ class StewardSection:
 
 
 @dataclass(frozen=True, slots=True)
+class ReviewSection:
+    """How a committee seat reviews newcomers."""
+
+    before_round: int = field(
+        default=0, metadata={"help": "from this round on people review, not the node; 0: the node always does"}
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class PaceSection:
     """How eagerly the node works."""
 
@@ -149,6 +158,7 @@ class Config:
     p2p: P2PSection = field(default_factory=P2PSection)
     learning: LearningSection = field(default_factory=LearningSection)
     steward: StewardSection = field(default_factory=StewardSection)
+    review: ReviewSection = field(default_factory=ReviewSection)
     pace: PaceSection = field(default_factory=PaceSection)
     operations: OperationsSection = field(default_factory=OperationsSection)
 

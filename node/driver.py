@@ -54,24 +54,24 @@ class DriverConfig:
         params: constants of the rounds.
         court: constants of the disputes.
         scoring: how verdicts are reached under the founding guideline.
-        seats: committee seats in order.
         first_block: block of the deployment.
         poll_seconds: pause between polls.
         stagger: seconds between ranks (`View.is_my_turn`).
         plan: what a steward opens.
         last_round: stop after this round is over and claimed; 0 is never.
+        review_before: from this round on a reviewer leaves applications to people; 0 is never.
     """
 
     roles: tuple[str, ...]
     params: RoundParams
     court: CourtParams
     scoring: Scoring
-    seats: tuple[Address, ...]
     first_block: int
     poll_seconds: float = 0.5
     stagger: int = 4
     plan: StewardPlan = NO_PLAN
     last_round: int = 0
+    review_before: int = 0
 
     def __post_init__(self) -> None:
         unknown = [role for role in self.roles if role not in ROLES]
@@ -114,6 +114,7 @@ class Driver:
     _hello_at: float = 0.0
     _error: str = ""
     _refusal: str = ""
+    _notice: str = ""
     _now: int = 0
     _is_founded: bool = False
 
@@ -184,7 +185,6 @@ class Driver:
             chain_id=self.executor.chain_id,
             round_manager=self.executor.round_manager,
             court=self.executor.court,
-            seats=self.config.seats,
             stagger=self.config.stagger,
         )
 
@@ -197,6 +197,7 @@ class Driver:
             )
             return []
         self._refusal = ""
+        self._heed_seat(view)
         deciders: dict[str, Callable[[View], list[Action]]] = {
             "trainer": trainer.decide,
             "verifier": verifier.decide,
@@ -206,9 +207,16 @@ class Driver:
             "juror": juror.decide,
             "steward": lambda seen: steward.decide(seen, self.config.plan),
             "applicant": membership.decide_apply,
-            "reviewer": membership.decide_review,
+            "reviewer": lambda seen: membership.decide_review(seen, self.config.review_before),
         }
         return [action for role in self.config.roles for action in deciders[role](view)]
+
+    def _heed_seat(self, view: View) -> None:
+        """Say it once, and in the status, where a role of the committee has no seat to act from."""
+        notice = membership.seat_notice(view, self.config.roles)
+        if notice and notice != self._notice:
+            log.warning("%s", notice)
+        self._notice = notice
 
     # --- actions ---
 
@@ -334,7 +342,7 @@ class Driver:
             "phase": found.phase.name if found else "NONE",
             "running": sorted(self._running),
             "failing": {key: attempt.error for key, attempt in self._failed.items() if key not in self._done},
-            "error": self._error or self._refusal,
+            "error": self._error or self._refusal or self._notice,
             "model": facts.aggregate.model_hash.hex() if facts and facts.aggregate else None,
             "models": {
                 str(number): known.aggregate.model_hash.hex()

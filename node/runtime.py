@@ -23,6 +23,7 @@ from node.driver import Driver, DriverConfig
 from node.executor import Applicant, Executor, Ports
 from node.health import HealthServer, Vitals
 from node.manifest import Manifest, load_manifest
+from node.outbox import OUTBOX, serve_outbox
 from node.ports import BlobStore, Gossip, Trainer
 from node.protocol.errors import ConfigError
 from node.protocol.guideline import Guideline
@@ -215,12 +216,12 @@ def _driver_config(config: Config, manifest: Manifest) -> DriverConfig:
         params=manifest.params.rounds,
         court=manifest.params.court,
         scoring=manifest.params.scoring,
-        seats=manifest.committee,
         first_block=manifest.deployment_block,
         poll_seconds=config.pace.poll_seconds,
         stagger=config.pace.stagger,
         plan=StewardPlan(config.steward.rounds, config.steward.min_members),
         last_round=config.pace.last_round,
+        review_before=config.review.before_round,
     )
 
 
@@ -232,13 +233,15 @@ async def run_node(config: Config, *, wrap_trainer: WrapTrainer | None = None) -
             where = config.operations
             server = await HealthServer.start(lambda: vitals(node), host=where.host, port=where.port)
             stack.push_async_callback(server.close)
-        warm = asyncio.create_task(node.trainer.prepare()) if node.trainer else None
+        beside = [asyncio.create_task(serve_outbox(config.node.data / OUTBOX, node.blobs), name="outbox")]
+        if node.trainer is not None:
+            beside.append(asyncio.create_task(node.trainer.prepare(), name="prepare"))
         try:
             await node.driver.run()
         finally:
-            if warm is not None:
-                warm.cancel()
-                await asyncio.gather(warm, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
 
 def vitals(node: Node) -> Vitals:

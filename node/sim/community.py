@@ -161,7 +161,6 @@ class Community:
             params=self.deployment.params,
             court=self.deployment.court,
             scoring=self.deployment.scoring,
-            seats=self.seats,
             first_block=0,
             plan=StewardPlan(self.rounds if index is None else self.member_rounds, self.least_members or self.members),
         )
