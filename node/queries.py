@@ -167,7 +167,7 @@ async def dispute(config: Config, number: int, index: int | None, *, send: bool)
         if found is None or (found.proposal is None if index is None else index not in found.settled):
             what = "model" if index is None else f"verdict on update {index}"
             raise ConfigError(f"Round {number} has no {what}.", hint="`commonweight round show` lists what it has.")
-        scoring = state.epochs.get(found.epoch, manifest.params.scoring)
+        scoring = state.scoring_of(found.epoch, manifest.params.scoring)
         rules = Court(manifest.params.rounds, manifest.params.court, scoring, (await chain.head()).timestamp)
         if index is None:
             advice = advise_aggregate(state, found, facts, rules)
