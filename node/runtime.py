@@ -29,7 +29,8 @@ from node.store import NodeStore
 
 ACCOUNT_FILE = "account.json"
 GOSSIP_ROLES = frozenset({"applicant", "trainer", "verifier", "attester"})
-TRAINER_ROLES = frozenset({"trainer", "verifier", "juror"})
+TRAINER_ROLES = frozenset({"trainer", "verifier", "juror", "steward"})
+WARM_ROLES = TRAINER_ROLES - {"steward"}
 
 WrapTrainer = Callable[[Trainer], Trainer]
 
@@ -107,6 +108,7 @@ async def open_node(
     wrap_trainer: WrapTrainer | None = None,
     on_status: Callable[[dict[str, Any]], None] | None = None,
     blobs: BlobStore | None = None,
+    trainer: Trainer | None = None,
 ) -> AsyncIterator[Node]:
     """Open a node's doors; they close on the way out, whatever happens.
 
@@ -115,6 +117,7 @@ async def open_node(
         wrap_trainer: puts something around the trainer (an adversary, in exercises).
         on_status: receives the driver's status.
         blobs: a store to share with another node of the same process; None opens one.
+        trainer: one to share likewise; None opens one where a role needs it.
     """
     manifest = load_manifest(config.network.manifest)
     guideline = load_guideline(config, manifest)
@@ -135,7 +138,8 @@ async def open_node(
         if blobs is None:
             blobs = await open_blobs(config, config.node.data / "ipfs")
             stack.push_async_callback(blobs.close)
-        trainer = _open_trainer(config, guideline, stack) if roles & TRAINER_ROLES else None
+        if trainer is None and roles & TRAINER_ROLES:
+            trainer = _open_trainer(config, guideline, stack)
         if trainer is not None and wrap_trainer is not None:
             trainer = wrap_trainer(trainer)
         store = NodeStore(config.node.data)
@@ -172,7 +176,7 @@ async def _open_gossip(config: Config, manifest: Manifest) -> Gossip:
 
 
 def _open_trainer(config: Config, guideline: Guideline, stack: AsyncExitStack) -> Trainer:
-    from node.adapters.trainer_local import LocalTrainer, TrainerSettings  # noqa: PLC0415 - stewards need none
+    from node.adapters.trainer_local import LocalTrainer, TrainerSettings  # noqa: PLC0415 - keepers need none
 
     trainer = LocalTrainer(
         TrainerSettings(
@@ -224,7 +228,8 @@ async def run_node(config: Config, *, wrap_trainer: WrapTrainer | None = None) -
     """Run one node until its last round is over or it is cancelled (Ctrl-C, SIGTERM)."""
     async with open_node(config, wrap_trainer=wrap_trainer) as node:
         node.driver.on_status = status_writer(node)
-        warm = asyncio.create_task(node.trainer.prepare()) if node.trainer else None
+        is_soon = bool(WARM_ROLES & set(config.node.roles))
+        warm = asyncio.create_task(node.trainer.prepare()) if node.trainer and is_soon else None
         try:
             await node.driver.run()
         finally:
