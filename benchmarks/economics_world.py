@@ -2,7 +2,9 @@
 
 One federation of honest clients per seed goes through its rounds under the protocol as it stands (docs/protocol.md); each strategy is
 tried as one more trainer of that round, so its update never enters the aggregate. What a scoring variant needs is then a small file:
-losses per row (base and candidates, for slices of 128, 256 and 512 rows), exact cosines, norms.
+losses per row (base and candidates, for slices of 128 and 256 rows), exact cosines, norms. The base is the verifiers': moved along the
+last aggregate and along the steward's training on the public benchmark; a second file has some candidates from the base as it was before
+that second look-ahead came.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 
 from aggregation import bundle, gram, registry
 from benchmarks import demo_learning
+from benchmarks.constants import localnet_tally
 from benchmarks.demo_learning import Tensors, at_norm
 from benchmarks.economics_measured import Measured, read
 from incentives import scoring
@@ -38,11 +41,10 @@ Matrix = NDArray[np.float64]
 Say = Callable[[str], None]
 
 BASE_MODEL = "all-MiniLM-L6-v2"
-VERSION = 1  # of the files below; a change of what is measured raises it
-SIZES = (128, 256, 512)
+VERSION = 2  # of the files below; a change of what is measured raises it
+SIZES = (128, 256)
 SEALED_POOL = 2_000  # rows from which the stewards of all rounds draw
 BEST_OF = 200
-TIGHT = 2.0  # a norm bound near the honest updates' own norms (1.5 to 2.5), instead of the guideline's 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,17 +57,16 @@ class Settings:
         public: rows of the public benchmark.
         outer_rate: step along the aggregate.
         tally: the protocol's constants, which decide who enters the aggregate.
-        full: rounds in which every strategy is tried; the others leave out splitting, half-leaked slices, and verifiers' own training
-            on the public benchmark.
+        z_milli: thousandths of standard errors that verifiers take off a gain.
+        full: rounds in which every strategy is tried; the others leave out what costs trainings or repeats others.
     """
 
     honest: int = 8
     pool: int = 800
     public: int = 500
     outer_rate: float = 0.8
-    tally: scoring.TallyParams = dataclasses.field(
-        default_factory=lambda: scoring.TallyParams(tau=5_000, delta_min=1_000, harm_min=80_000, gain_cap=200_000)
-    )
+    tally: scoring.TallyParams = dataclasses.field(default_factory=localnet_tally)
+    z_milli: int = 1_000
     full: tuple[int, ...] = (1, 3)
 
 
@@ -119,12 +120,15 @@ def norm(update: Tensors) -> float:
 
 def guideline() -> LearningSpec:
     """The demo's learning settings."""
-    return LearningSpec(base_hash=base_model_hash(find_base_model(BASE_MODEL, None)), model=BASE_MODEL)
+    found = base_model_hash(find_base_model(BASE_MODEL, None))
+    return LearningSpec(base_hash=found, model=BASE_MODEL, confidence=1.0)
 
 
 def key_of(settings: Settings, spec: LearningSpec) -> str:
     """Names the files of one way of measuring."""
     wanted = dataclasses.asdict(settings)
+    for name in ("harm_min", "gain_cap"):  # replayed: they do not decide who enters the aggregate
+        wanted["tally"].pop(name)
     wanted.pop("full")  # says which candidates exist, not what they are
     learning = {
         name: value for name, value in spec.to_mapping().items() if name != "confidence"
@@ -134,10 +138,10 @@ def key_of(settings: Settings, spec: LearningSpec) -> str:
 
 
 def measured_path(
-    folder: Path, key: str, seed: int, number: int, rows: int, *, etas: tuple[float, ...] = (), is_public: bool = False
+    folder: Path, key: str, seed: int, number: int, rows: int, *, etas: tuple[float, ...] = (), is_plain: bool = False
 ) -> Path:
     """File of a measured round."""
-    chosen = "-".join(map(str, etas)) or ("public" if is_public else "all")
+    chosen = "-".join(map(str, etas)) or ("plain" if is_plain else "all")
     return folder / f"{key}-{seed}-{number}-measured-{rows}-{chosen}.npz"
 
 
@@ -204,7 +208,7 @@ class World:
         *,
         etas: tuple[float, ...] = (),
         only: tuple[str, ...] = (),
-        is_public: bool = False,
+        is_plain: bool = False,
     ) -> Measured:
         """Everything about a round: from disk, or measured and kept.
 
@@ -214,12 +218,12 @@ class World:
             say: told what it cost.
             etas: steps at which updates are tried; none: the guideline's.
             only: candidates that are scored; none: all.
-            is_public: look-ahead also along the update that verifiers train on the public benchmark (`public-reference`).
+            is_plain: no look-ahead along the steward's training on the public benchmark (`public-reference`).
         """
-        path = measured_path(self.folder, self.key, self.seed, number, rows, etas=etas, is_public=is_public)
+        path = measured_path(self.folder, self.key, self.seed, number, rows, etas=etas, is_plain=is_plain)
         if not path.exists():
             began = process_time()
-            self._measure(path, number, rows, etas or (self.spec.eta,), only, is_public=is_public)
+            self._measure(path, number, rows, etas or (self.spec.eta,), only, is_plain=is_plain)
             say(f"{path.stem}: {process_time() - began:.0f} CPU-s")
         return read(path, self.seed, number)
 
@@ -229,20 +233,31 @@ class World:
         return prepare_pairs(self.model, [self.pool[i] for i in order], self.spec.scoring_precision)
 
     def _measure(
-        self, path: Path, number: int, rows: int, etas: tuple[float, ...], only: tuple[str, ...], *, is_public: bool
+        self, path: Path, number: int, rows: int, etas: tuple[float, ...], only: tuple[str, ...], *, is_plain: bool
     ) -> None:
         model, last = self.state(number)
         slice_ = self.slice_rows(number, rows)
         candidates = self.kept_candidates(number, slice_)
-        reference = candidates.get("public-reference") if is_public else None
+        reference = candidates["public-reference"]
         if only:
             candidates = {name: update for name, update in candidates.items() if name in only}
         base, lookahead = self._base(model, last, slice_)
-        if reference is not None:
-            base, _ = self._base(base, reference, slice_)
+        along = 0.0
+        if not is_plain:
+            base, along = self._base(base, reference, slice_)
         losses = self._losses(base, candidates, slice_, etas)
-        if number == 1 and self.spec.eta in etas and reference is None:
-            self._check(model, candidates["honest-0"], slice_, losses[self.spec.eta, 256])
+        if self.spec.eta in etas:
+            wanted = score_updates(
+                self.model,
+                model,
+                last,
+                [candidates["honest-0"]],
+                slice_,
+                eta=self.spec.eta,
+                grid=self.spec.lookahead,
+                public_update=None if is_plain else reference,
+            )
+            self._check(wanted[0], losses[self.spec.eta, 256])
         before = list(self.revealed(number - 1).values())[: self.own] if number > 1 else []
         everybody = [*candidates.values(), *before]
         cosines, to_last = gram.similarity_ppm(everybody, last, self.schema)
@@ -261,6 +276,7 @@ class World:
             to_previous=np.array(cosines)[:count, count:],
             norms=np.array([norm(u) for u in candidates.values()]),
             lookahead=lookahead,
+            along=along,
             accepted=np.array(accepted, np.int64),
             **arrays,
         )
@@ -285,32 +301,38 @@ class World:
     def _losses(
         self, base: Tensors, candidates: Mapping[str, Tensors], slice_: PreparedPairs, etas: tuple[float, ...]
     ) -> dict[tuple[float, int], Matrix]:
+        """Losses by row of the base and of every candidate; equal updates are tried once."""
         start = self._embedded(base, slice_)
         found: dict[tuple[float, int], list[Matrix]] = {(eta, size): [start[size]] for eta in etas for size in start}
+        known: dict[tuple[float, bytes], dict[int, Matrix]] = {}
         for update in candidates.values():
+            content = hashlib.sha256(b"".join(a.tobytes() for a in update.values())).digest()
             for eta in etas:
-                still = not any(a.any() for a in update.values())
-                for size, matrix in (start if still else self._embedded(stepped(base, update, eta), slice_)).items():
+                if not any(a.any() for a in update.values()):
+                    known[eta, content] = start
+                if (eta, content) not in known:
+                    known[eta, content] = self._embedded(stepped(base, update, eta), slice_)
+                for size, matrix in known[eta, content].items():
                     found[eta, size].append(matrix)
         return {key: np.stack(matrices) for key, matrices in found.items()}
 
-    def _check(self, model: Tensors, update: Tensors, slice_: PreparedPairs, losses: Matrix) -> None:
-        """The row losses give what a verifier would write, to 1 ppm."""
-        if len(slice_) != losses.shape[2]:
-            return
-        wanted = score_updates(self.model, model, None, [update], slice_, eta=self.spec.eta, grid=self.spec.lookahead)[
-            0
-        ]
-        got = round(1e6 * float((losses[0, 0] - losses[1, 0]).mean()))
+    def _check(self, wanted: int, losses: Matrix) -> None:
+        """The row losses give for the first honest client what a verifier writes, to 1 ppm."""
+        got = self._gain(losses, 0)
         if abs(wanted - got) > 1:
             raise AssertionError(f"score_updates gives {wanted} ppm, the losses by row {got} ppm.")
+
+    def _gain(self, losses: Matrix, place: int) -> int:
+        """What an honest verifier finds for one candidate on the first slice, before novelty."""
+        rows: list[int] = np.rint(1e6 * (losses[0, 0] - losses[1 + place, 0])).astype(np.int64).tolist()
+        return scoring.confident_gain(rows, self.settings.z_milli)
 
     def _admitted(self, number: int, losses: Matrix, cosines: list[list[int]], to_last: list[int]) -> list[int]:
         """Honest clients accepted by the protocol as it stands."""
         n = self.own
         order = np.random.default_rng([self.seed, number, 3]).permutation(n).tolist()
         novelty = scoring.novelty_ppm([row[:n] for row in cosines[:n]], to_last[:n], order)
-        gains = [round(1e6 * float((losses[0, 0] - losses[1 + i, 0]).mean())) for i in range(n)]
+        gains = [self._gain(losses, i) for i in range(n)]
         fields = [
             scoring.encode_gain(scoring.effective_gain(gain, new)) for gain, new in zip(gains, novelty, strict=True)
         ]
@@ -345,15 +367,20 @@ class World:
         rng = np.random.default_rng([self.seed, number, 11])
         found = dict(honest)
         window = self.federation.window(self.own, number)
-        for name, share in (("noisy-20", 0.2), ("noisy-40", 0.4), ("shuffled", 1.0)):
+        shares = {"noisy-20": 0.2, "noisy-40": 0.4, "shuffled": 1.0}
+        for name, share in shares.items() if number in self.settings.full else list(shares.items())[1:]:
             found[name] = self._fit(model, _mispaired(window, partly_shuffled(len(window), share, rng)), number)
+        found["public-reference"] = self._fit(model, self.public, number, seed=1)
         found["public"] = self._fit(model, self.public, number)
+        ahead = stepped(model, found["public"], 1.0)
+        found["public-next"] = self._fit(ahead, self.public, number)
+        both = {k: a + found["public-next"][k] for k, a in found["public"].items()}
+        found["public-twice"] = both if norm(both) <= self.spec.max_norm else at_norm(both, self.spec.max_norm)
         found["leak-256"] = self._fit(model, _rows(slice_, range(256)), number)
         if number in self.settings.full:
-            found["public-reference"] = self._fit(model, self.public, number, seed=1)
             found["leak-128"] = self._fit(model, _rows(slice_, [*range(128), *range(128)]), number)
             found |= self._split(model, window, number)
-        found |= self._made_up(honest, found["public"], last, number, rng)
+        found |= self._made_up(honest, found, last, number, rng)
         return found
 
     def _split(self, model: Tensors, window: PreparedPairs, number: int) -> dict[str, Tensors]:
@@ -369,12 +396,13 @@ class World:
     def _made_up(
         self,
         honest: Mapping[str, Tensors],
-        public: Tensors,
+        trained: Mapping[str, Tensors],
         last: Tensors | None,
         number: int,
         rng: np.random.Generator,
     ) -> dict[str, Tensors]:
         """Strategies that train nothing."""
+        public, is_full = trained["public"], number in self.settings.full
         bound, usual = self.spec.max_norm, float(np.median([norm(honest[f"honest-{i}"]) for i in range(self.own)]))
         shape = honest["self"]
         size = sum(a.size for a in shape.values())
@@ -389,30 +417,33 @@ class World:
         found = {
             "zero": {k: np.zeros_like(a) for k, a in shape.items()},
             "random-0": at_norm(noise(), bound),
-            "random-1": at_norm(noise(), bound),
             "random-small": at_norm(noise(), usual),
             "best-of-200": at_norm(_shaped(best, shape), bound),
+            "flipped": at_norm({k: -a for k, a in honest["self"].items()}, bound),
+            "flipped-small": {k: -a for k, a in honest["self"].items()},
             "copy": dict(honest["honest-0"]),
             "copy-90": towards(honest["honest-0"], 0.9, rng),
             "copy-70": towards(honest["honest-0"], 0.7, rng),
         }
-        copied = {"copy": found["copy"], "public": public}
+        copied = {"public": public} | ({"copy": found["copy"]} if is_full else {})
         if last is not None:
             earlier = self.revealed(number - 1)
             copied |= {"replay": dict(last), "other-last": earlier["honest-1"]}
             found |= {
                 "replay": dict(last),
-                "replay-scaled": at_norm(last, bound),
-                "replay-90": towards(at_norm(last, usual), 0.9, rng),
-                "replay-70": towards(at_norm(last, usual), 0.7, rng),
                 "own-last": dict(earlier["self"]),
                 "other-last": dict(earlier["honest-1"]),
             }
+            if is_full:
+                found |= {
+                    "random-1": at_norm(noise(), bound),
+                    "replay-scaled": at_norm(last, bound),
+                    "replay-90": towards(at_norm(last, usual), 0.9, rng),
+                    "replay-70": towards(at_norm(last, usual), 0.7, rng),
+                }
         found |= {f"{name}-buried": buried(update, bound, rng) for name, update in copied.items()}
         for place in (0, 1):
             found[f"self-buried-{place}"] = buried(honest["self"], bound, rng)
-            small = {k: np.float32(0.7) * a for k, a in at_norm(honest["self"], TIGHT).items()}
-            found[f"self-tight-{place}"] = buried(small, TIGHT, rng)
         return found
 
     def _fit(self, model: Tensors, pairs: PreparedPairs, number: int, seed: int = 0) -> Tensors:

@@ -1,7 +1,7 @@
 """The founding committee of a local network in one process: its seats review newcomers and take turns as benchmark stewards.
 
-The seats share one IPFS store and one gossip host, which also serve as the network's first contact. It publishes the founding
-files: guideline, genesis model, public benchmark.
+The seats share one IPFS store and one gossip host, which also serve as the network's first contact, and one trainer, for the stewards'
+public updates. It publishes the founding files: guideline, genesis model, public benchmark.
 """
 
 from __future__ import annotations
@@ -44,9 +44,11 @@ async def run(folder: Path, configs: Sequence[Config]) -> None:
             await blobs.put(data)
         contact = {"ipfs": list(blobs.addresses), "p2p": list(gossip.addresses)}
         write_atomic(folder / "contact.json", json.dumps(contact).encode())
+        trainer = None
         async with asyncio.TaskGroup() as group:
             for config in configs:
-                node = await stack.enter_async_context(open_node(config, blobs=blobs))
+                node = await stack.enter_async_context(open_node(config, blobs=blobs, trainer=trainer))
+                trainer = node.trainer
                 node.driver.on_status = node.store.save_status
                 group.create_task(node.driver.run(), name=config.node.name)
 

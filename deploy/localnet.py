@@ -259,7 +259,10 @@ class Localnet:
                 "chain": {"rpc": self.url},
                 "keys": {"folder": f"seat-{seat}/keys", "password_file": f"seat-{seat}/keys/password"},
                 "ipfs": {"swarm_key_file": "../swarm.key"},
-                "learning": {"cache": str(self.plan.cache.resolve())},
+                "learning": {
+                    "cache": str(self.plan.cache.resolve()),
+                    "base_model": str(self.plan.founding.base_model),
+                },
                 "steward": {
                     "rounds": self.plan.rounds,
                     "min_members": self.plan.nodes,

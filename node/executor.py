@@ -39,6 +39,7 @@ from node.protocol.errors import (
 )
 from node.protocol.guideline import Guideline
 from node.protocol.hashing import keccak256
+from node.protocol.slices import SliceFile, join_slice, split_slice
 from node.protocol.state import Application, Dispute, Reveal, Round, State
 from node.protocol.types import Address, Call, Cid, DisputeKind
 from node.roles.actions import (
@@ -71,7 +72,7 @@ RESIDUAL = "residual.safetensors"
 
 @dataclass(slots=True)
 class Ports:
-    """The doors of one node. A steward needs neither trainer nor gossip; a trainer needs no slices."""
+    """The doors of one node. A steward needs no gossip, and a trainer only for its public update; a trainer needs no slices."""
 
     chain: Chain
     blobs: BlobStore
@@ -204,12 +205,27 @@ class Executor:
         with suppress(BlobError):
             await self.ports.blobs.get(cid, max_bytes=self.guideline.update.max_bytes, seconds=self.fetch_seconds)
 
-    async def benchmark(self, found: Round) -> bytes:
-        """The slice this round is scored on: the sealed one, or the public benchmark."""
+    async def benchmark(self, found: Round) -> SliceFile:
+        """What this round is scored on: the sealed slice, with the public update if it holds a valid one, or the public benchmark.
+
+        A public update that is no valid update of this round's model is left out, and the log says why; every verifier has the same
+        bytes and comes to the same answer.
+        """
         if not found.is_sealed or found.benchmark is None:
-            return self.public_benchmark
+            return SliceFile(self.public_benchmark)
         content_hash, cid = found.benchmark
-        return await self._get(cid, SLICE_MAX_BYTES, content_hash)
+        data = await self._get(cid, SLICE_MAX_BYTES + self.guideline.update.max_bytes, content_hash)
+        slice_ = split_slice(data)
+        if len(slice_.rows) > SLICE_MAX_BYTES:
+            raise BlobTooLarge(f"The rows of round {found.number}'s slice have more than {SLICE_MAX_BYTES} bytes.")
+        if slice_.public_update is not None:
+            try:
+                check_update(slice_.public_update, await self._schema(found), self.guideline)
+            except UpdateRejected as error:
+                slice_ = SliceFile(slice_.rows, None, f"{error.reason}: {error.what}")
+        if slice_.problem:
+            log.warning("round %d is scored without the steward's public update: %s", found.number, slice_.problem)
+        return slice_
 
     async def last_aggregate(self, state: State, found: Round) -> Tensors | None:
         """Difference that the round before made to the model; None for the genesis model."""
@@ -303,7 +319,8 @@ class Executor:
 
     async def _prepare_slice(self, number: int) -> None:
         assert self.ports.slices is not None, "a node without slices must not have the steward role"
-        data = await asyncio.to_thread(self.ports.slices, number)
+        rows = await asyncio.to_thread(self.ports.slices, number)
+        data = join_slice(rows, await self._public_update(number))
         self.store.save(number, "slice.jsonl", data)
         opening = Opening(
             content_hash=sha256(data),
@@ -311,6 +328,27 @@ class Executor:
             salt=self._salt(number, "benchmark"),
         )
         self._learn(number, replace(self.facts_of(number), benchmark=opening))
+
+    async def _public_update(self, number: int) -> bytes | None:
+        """What training on the public benchmark gives, as it travels; None, which the log explains, where it cannot be had.
+
+        The seed is the round's number, so anybody with a machine like ours can do it again.
+        """
+        if self.ports.trainer is None:
+            log.warning("round %d gets no public update: this steward has no trainer", number)
+            return None
+        model_hash, cid, _round = await self.ports.chain.read(Call("RoundManager", "latestModel"))
+        try:
+            checkpoint = await self.model(model_hash, cid)
+            job = TrainJob(number, checkpoint, number, benchmark=self.public_benchmark)
+            result = await self.ports.trainer.train(job)
+            schema = trainable_schema(self._decode(checkpoint), self.guideline)
+            data, _residual = await asyncio.to_thread(encode_update, result.update, schema, self.guideline)
+            check_update(data, schema, self.guideline)
+        except (BlobError, TrainingError, AggregationError) as error:
+            log.warning("round %d gets no public update: %s", number, error)
+            return None
+        return data
 
     # --- verifier ---
 
@@ -363,6 +401,8 @@ class Executor:
         last = await self.last_aggregate(state, found)
         measured = [index for index in wanted if index in valid]
         schema = await self._schema(found)
+        slice_ = await self.benchmark(found)
+        public = slice_.public_update
         job = ScoreJob(
             round=found.number,
             checkpoint=await self.model(found.parent_model_hash, found.parent_model_cid),
@@ -370,7 +410,8 @@ class Executor:
             updates=[
                 plain_update(self._fetched_bytes(found.number, index), schema, self.guideline) for index in measured
             ],
-            benchmark=await self.benchmark(found),
+            benchmark=slice_.rows,
+            public_update=None if public is None else plain_update(public, schema, self.guideline),
         )
         raw = dict(zip(measured, await self.ports.trainer.score(job), strict=True))
         novelty = await asyncio.to_thread(self._novelty, found, valid, last, schema)

@@ -32,7 +32,8 @@ from node.store import NodeStore
 
 ACCOUNT_FILE = "account.json"
 GOSSIP_ROLES = frozenset({"applicant", "trainer", "verifier", "attester"})
-TRAINER_ROLES = frozenset({"trainer", "verifier", "juror"})
+TRAINER_ROLES = frozenset({"trainer", "verifier", "juror", "steward"})
+WARM_ROLES = TRAINER_ROLES - {"steward"}
 
 WrapTrainer = Callable[[Trainer], Trainer]
 
@@ -112,6 +113,7 @@ async def open_node(
     wrap_trainer: WrapTrainer | None = None,
     on_status: Callable[[dict[str, Any]], None] | None = None,
     blobs: BlobStore | None = None,
+    trainer: Trainer | None = None,
 ) -> AsyncIterator[Node]:
     """Open a node's doors; they close on the way out, whatever happens.
 
@@ -120,6 +122,7 @@ async def open_node(
         wrap_trainer: puts something around the trainer (an adversary, in exercises).
         on_status: receives the driver's status.
         blobs: a store to share with another node of the same process; None opens one.
+        trainer: one to share likewise; None opens one where a role needs it.
     """
     manifest = load_manifest(config.network.manifest)
     guideline = load_guideline(config, manifest)
@@ -140,7 +143,8 @@ async def open_node(
         if blobs is None:
             blobs = await open_blobs(config, config.node.data / "ipfs")
             stack.push_async_callback(blobs.close)
-        trainer = _open_trainer(config, guideline, stack) if roles & TRAINER_ROLES else None
+        if trainer is None and roles & TRAINER_ROLES:
+            trainer = _open_trainer(config, guideline, stack)
         if trainer is not None and wrap_trainer is not None:
             trainer = wrap_trainer(trainer)
         store = NodeStore(config.node.data)
@@ -177,7 +181,7 @@ async def _open_gossip(config: Config, manifest: Manifest) -> Gossip:
 
 
 def _open_trainer(config: Config, guideline: Guideline, stack: AsyncExitStack) -> Trainer:
-    from node.adapters.trainer_local import LocalTrainer, TrainerSettings  # noqa: PLC0415 - stewards need none
+    from node.adapters.trainer_local import LocalTrainer, TrainerSettings  # noqa: PLC0415 - keepers need none
 
     trainer = LocalTrainer(
         TrainerSettings(
@@ -234,7 +238,7 @@ async def run_node(config: Config, *, wrap_trainer: WrapTrainer | None = None) -
             server = await HealthServer.start(lambda: vitals(node), host=where.host, port=where.port)
             stack.push_async_callback(server.close)
         beside = [asyncio.create_task(serve_outbox(config.node.data / OUTBOX, node.blobs), name="outbox")]
-        if node.trainer is not None:
+        if node.trainer is not None and WARM_ROLES & set(config.node.roles):
             beside.append(asyncio.create_task(node.trainer.prepare(), name="prepare"))
         try:
             await node.driver.run()

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -82,7 +82,7 @@ class LocalTrainer:
     _loaded: _Loaded | None = None
 
     async def train(self, job: TrainJob) -> TrainResult:
-        """Train on this round's share of our pairs."""
+        """Train on this round's share of our pairs, or on all rows of the job's benchmark."""
         stop = threading.Event()
         return await self._run(lambda: self._train(job, stop), stop)
 
@@ -134,11 +134,15 @@ class LocalTrainer:
         from learning.local_training import train  # noqa: PLC0415
 
         loaded = self._load()
+        pairs, spec = loaded.pairs, loaded.spec
+        if job.benchmark is not None:
+            pairs = _pairs(job.benchmark)
+            spec = replace(spec, samples_per_round=max(2, len(pairs)))
         result = train(
             loaded.model,
             self._checkpoint(job.checkpoint),
-            loaded.pairs,
-            loaded.spec,
+            pairs,
+            spec,
             round=job.round,
             seed=job.seed,
             progress=self.on_progress,
@@ -160,6 +164,7 @@ class LocalTrainer:
             _pairs(job.benchmark),
             eta=loaded.spec.eta,
             grid=loaded.spec.lookahead,
+            public_update=None if job.public_update is None else self._decode(job.public_update),
         )
 
     def _evaluate(self, checkpoint: bytes, benchmark: bytes) -> dict[str, float]:
@@ -181,7 +186,9 @@ def _pairs(benchmark: bytes) -> list[Pair]:
 
 
 def read_pairs(names: Sequence[str], cache: Path) -> list[Pair]:
-    """Training pairs of the named repositories: installed packages, or folders of one's own (anything with a slash)."""
+    """Training pairs of the named repositories: installed packages, or folders of one's own (anything with a slash). None: none."""
+    if not names:
+        return []  # a steward's, who trains on the benchmark alone
     from learning.sources import installed  # noqa: PLC0415
     from learning.sources.repository import folder  # noqa: PLC0415
 

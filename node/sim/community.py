@@ -103,6 +103,9 @@ class Community:
     update: dict[str, Any] = field(default_factory=dict)
     executor: type[Executor] = Executor
     rules: dict[str, Any] = field(default_factory=dict)
+    slices: Callable[[int], bytes] | None = None
+    is_public: bool = False  # stewards give a public update with their slices
+    steward_trainer: type[ToyTrainer] = ToyTrainer
     nodes: list[SimNode] = field(default_factory=list)
     forged: list[str] = field(default_factory=list)
 
@@ -134,13 +137,15 @@ class Community:
         trainer: Trainer | None = None
         if index is not None:
             trainer = self.trainers.get(index, ToyTrainer)(self.task, name)
+        elif self.is_public:
+            trainer = self.steward_trainer(self.task, name)
         ports = Ports(
             chain=self.world.chain_for(address),
             blobs=self.swarm.join(name),
             signer=SimSigner(address),
             gossip=self.wire.join(f"peer-of-{name}") if index is not None else None,
             trainer=trainer,
-            slices=(lambda number: self.task.benchmark(f"slice/{number}")) if index is None else None,
+            slices=(self.slices or self.slice_of) if index is None else None,
         )
         store = NodeStore(self.folder / name.replace("/", "-"))
         executor = self.executor(
@@ -165,6 +170,10 @@ class Community:
             plan=StewardPlan(self.rounds if index is None else self.member_rounds, self.least_members or self.members),
         )
         return SimNode(name, address, Driver(executor, self.clock, config), store)
+
+    def slice_of(self, number: int) -> bytes:
+        """The slice that the steward of a round opens."""
+        return self.task.benchmark(f"slice/{number}")
 
     def launch(self, node: SimNode) -> SimNode:
         """Run a node."""

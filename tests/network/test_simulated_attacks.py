@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
-from node.sim.community import Community, audit_of
 
 from node.protocol.types import Fault, Phase, UpdateStatus
 from node.sim.adversary import AdversarialTrainer, Mangler
 from node.sim.clock import run_virtual
+from node.sim.community import Community, audit_of
 from node.sim.trainer import ToyTrainer
 
 MAX_NORM = 100.0

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from simulated import Community, audit_of
-
 from node.protocol.types import Call, MemberStatus, Phase
 from node.sim.clock import run_virtual
+from node.sim.community import Community, audit_of
 from node.sim.ledger import address_of
 
 

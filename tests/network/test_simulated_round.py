@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from node.sim.community import Community, audit_of, toy_guideline
 
 from node.protocol.types import Phase, UpdateStatus
 from node.sim.clock import run_virtual
+from node.sim.community import Community, audit_of, toy_guideline
 
 
 def test_two_rounds_end_with_one_model_and_rewards(tmp_path):
