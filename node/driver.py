@@ -30,7 +30,7 @@ from node.protocol.errors import (
 from node.protocol.state import State, apply
 from node.protocol.types import Address, Call, CourtParams, Phase, RoundParams, Scoring
 from node.roles import attester, challenger, juror, keeper, membership, steward, trainer, verifier
-from node.roles.actions import Action, Submit
+from node.roles.actions import Action, FollowGuideline, Submit
 from node.roles.steward import StewardPlan
 from node.roles.view import View
 
@@ -189,13 +189,17 @@ class Driver:
         )
 
     def due(self, view: View) -> Sequence[Action]:
-        """What our roles want done now. A round under another guideline than ours is none of our business."""
-        if view.round is not None and view.round.guideline_hash != self.executor.guideline.hash:
+        """What our roles want done now. Under another guideline than ours: to take that over first, and nothing else."""
+        found = view.round
+        if found is not None and found.guideline_hash != self.executor.guideline.hash:
+            epoch = view.state.epochs.get(found.epoch)
+            follow = FollowGuideline(found.epoch, found.guideline_hash, epoch.guideline_cid) if epoch else None
+            failed = self._failed.get(follow.key) if follow else None
             self._refusal = (
-                f"Round {view.round.number} runs under guideline {view.round.guideline_hash.hex()}, "
-                f"ours is {self.executor.guideline.hash.hex()}; taking no part."
-            )
-            return []
+                f"Round {found.number} runs under guideline {found.guideline_hash.hex()}, ours is "
+                f"{self.executor.guideline.hash.hex()}; taking no part. {failed.error if failed else ''}"
+            ).strip()
+            return [follow] if follow else []
         self._refusal = ""
         self._heed_seat(view)
         deciders: dict[str, Callable[[View], list[Action]]] = {

@@ -24,6 +24,7 @@ from node.combine import (
     plain_update,
     trainable_schema,
 )
+from node.following import fetch_guideline, require_followable
 from node.ports import SLICE_MAX_BYTES, BlobStore, Chain, Gossip, ScoreJob, Signer, Trainer, TrainJob
 from node.protocol import messages
 from node.protocol.cid import cid_from_digest, compute_cid, digest_from_cid
@@ -48,6 +49,7 @@ from node.roles.actions import (
     Apply,
     ComputeAggregate,
     FetchUpdate,
+    FollowGuideline,
     Judge,
     PrepareSlice,
     ProveCopy,
@@ -99,7 +101,7 @@ class Executor:
     Attributes:
         ports: doors to the world.
         store: the node's folder.
-        guideline: what the community agreed on.
+        guideline: what the community agreed on; follows its votes.
         chain_id: chain that commitments are bound to.
         round_manager: contract that commitments are bound to.
         court: contract that ballots are bound to.
@@ -158,14 +160,10 @@ class Executor:
                     await self.ports.gossip.publish(messages.encode(action.message))
             case TrainUpdate():
                 await self._train(state.rounds[action.round])
-            case StoreUpdate():
-                await self.ports.blobs.put(self.store.load(action.round, "update.safetensors"))
-                self._learn(action.round, replace(self.facts_of(action.round), update_stored=True))
             case PrepareSlice():
                 await self._prepare_slice(action.round)
-            case StoreSlice():
-                await self.ports.blobs.put(self.store.load(action.round, "slice.jsonl"))
-                self._learn(action.round, replace(self.facts_of(action.round), benchmark_stored=True))
+            case StoreUpdate() | StoreSlice():
+                await self._publish(action)
             case FetchUpdate():
                 await self._fetch(state, action)
             case ScoreUpdates():
@@ -174,8 +172,29 @@ class Executor:
                 await self._go_to_court(action, state)
             case ComputeAggregate():
                 await self._aggregate(state.rounds[action.round])
+            case FollowGuideline():
+                await self._follow(action)
             case _:
                 assert_never(action)
+
+    async def _publish(self, action: StoreUpdate | StoreSlice) -> None:
+        is_update = isinstance(action, StoreUpdate)
+        await self.ports.blobs.put(self.store.load(action.round, "update.safetensors" if is_update else "slice.jsonl"))
+        facts = self.facts_of(action.round)
+        self._learn(
+            action.round, replace(facts, update_stored=True) if is_update else replace(facts, benchmark_stored=True)
+        )
+
+    async def _follow(self, action: FollowGuideline) -> None:
+        folder = self.store.root / "guidelines"
+        new = await fetch_guideline(
+            self.ports.blobs, folder, digest=action.digest, cid=action.cid, seconds=self.fetch_seconds
+        )
+        require_followable(self.guideline, new)
+        if self.ports.trainer is not None:
+            await self.ports.trainer.follow(new.learning, new.update.max_bytes)
+        log.info("working by the guideline of epoch %d from now on", action.epoch)
+        self.guideline = new
 
     # --- content ---
 

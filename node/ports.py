@@ -205,6 +205,14 @@ class Trainer(Protocol):
         """Load model and data ahead of the first job. May be called any number of times."""
         ...
 
+    async def follow(self, learning: Mapping[str, Any], max_bytes: int) -> None:
+        """Work by another guideline's learning settings and size limit from the next job on.
+
+        Raises:
+            TrainingError: a setting that cannot be honoured, by name; everything stays as it was.
+        """
+        ...
+
     async def train(self, job: TrainJob) -> TrainResult:
         """Train locally. Cancelling stops at the next step."""
         ...

@@ -98,6 +98,10 @@ class LocalTrainer:
         """Load model and data now, so that the first round does not wait for it."""
         await self._run(lambda: self._load() and None)
 
+    async def follow(self, learning: Mapping[str, object], max_bytes: int) -> None:
+        """Work by another guideline's settings; model and data are loaded again where they change what is loaded."""
+        await self._run(lambda: self._follow(learning, max_bytes))
+
     def close(self) -> None:
         """Stop the worker after its current job."""
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -111,6 +115,15 @@ class LocalTrainer:
             raise
 
     # --- in the worker thread ---
+
+    def _follow(self, learning: Mapping[str, object], max_bytes: int) -> None:
+        from learning.models.installed import find_base_model  # noqa: PLC0415
+        from learning.spec import LearningSpec  # noqa: PLC0415
+
+        find_base_model(LearningSpec.from_mapping(learning).model, self.settings.base_model)
+        if learning != self.settings.learning:
+            self._loaded = None
+        self.settings = replace(self.settings, learning=learning, max_bytes=max_bytes)
 
     def _load(self) -> _Loaded:
         if self._loaded is None:

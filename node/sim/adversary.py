@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,10 @@ class AdversarialTrainer:
     async def prepare(self) -> None:
         """As the honest trainer."""
         await self.inner.prepare()
+
+    async def follow(self, learning: Mapping[str, Any], max_bytes: int) -> None:
+        """As the honest trainer."""
+        await self.inner.follow(learning, max_bytes)
 
     async def train(self, job: TrainJob) -> TrainResult:
         """The poisoned update."""

@@ -114,6 +114,9 @@ class ToyTrainer(Trainer):
     async def prepare(self) -> None:
         """Nothing to load."""
 
+    async def follow(self, learning: Mapping[str, object], max_bytes: int) -> None:
+        """The toy task has no settings."""
+
     async def train(self, job: TrainJob) -> TrainResult:
         """Stochastic gradient descent on half of the examples per step, drawn by the job's seed: our own, or the job's benchmark."""
         await asyncio.sleep(self._seconds)

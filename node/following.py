@@ -1,0 +1,73 @@
+"""Following the developer guideline: when members vote for another one, a running node takes it over, or refuses and names the line.
+
+A guideline is taken over when a round opens under it, never in the middle of one. A node that cannot honour it takes no part in its
+rounds, keeps its stake, and goes on as soon as it can (or the next guideline is one it can honour).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from node.combine import require_guideline
+from node.ports import BlobStore
+from node.protocol.cid import cid_from_digest
+from node.protocol.errors import BlobCorrupt, ConfigError
+from node.protocol.guideline import MAX_BYTES, Guideline
+from node.store import write_atomic
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Lines that differ, as (dotted name, old value, new value); None where a side has no such line."""
+    for key in sorted({*old, *new}):
+        name, before, after = f"{path}{key}", old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from differences(before, after, f"{name}.")
+        elif before != after:
+            yield name, before, after
+
+
+def require_followable(old: Guideline, new: Guideline) -> None:
+    """A node that worked under ``old`` can go on under ``new``: it can be carried out, and the running model keeps its shape.
+
+    Raises:
+        ConfigError: names the first line that cannot be honoured.
+    """
+    require_guideline(new)
+    for name, before, after in differences(old.documents["architecture"], new.documents["architecture"]):
+        raise ConfigError(
+            f"The new guideline's architecture.{name} is {after!r}; the running model was founded with {before!r}.",
+            why="A checkpoint cannot change its shape or base model from one round to the next.",
+            hint="Found a new community for another architecture, or vote for the old line again.",
+        )
+
+
+async def fetch_guideline(blobs: BlobStore, folder: Path, *, digest: bytes, cid: bytes, seconds: float) -> Guideline:
+    """The guideline that the chain names, from ``folder`` or from peers; kept in ``folder``.
+
+    Args:
+        blobs: where to fetch it.
+        folder: cache of guidelines by hash.
+        digest: Keccak-256 of its canonical bytes.
+        cid: digest of its CID.
+        seconds: longest wait.
+
+    Raises:
+        BlobError: it could not be had, or hashes to something else.
+        ConfigError: the bytes are no guideline.
+    """
+    path = folder / f"{digest.hex()}.json"
+    data = path.read_bytes() if path.exists() else b""
+    if not data:
+        data = await blobs.get(cid_from_digest(cid), max_bytes=MAX_BYTES, seconds=seconds)
+    guideline = Guideline.parse(data)
+    if guideline.hash != digest:
+        path.unlink(missing_ok=True)
+        raise BlobCorrupt(
+            f"{cid_from_digest(cid)} is a guideline with hash {guideline.hash.hex()}; the chain names {digest.hex()}.",
+            why="The proposal named a hash and a CID of different files.",
+            hint="Members can vote for a guideline with the right CID.",
+        )
+    write_atomic(path, guideline.canonical)
+    return guideline
