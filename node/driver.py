@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from node.executor import Executor
+from node.following import wanted
 from node.ports import EVENT_CHUNK, Chain, Clock, Gossip
 from node.protocol import messages
 from node.protocol.cid import cid_from_digest
@@ -189,17 +190,16 @@ class Driver:
         )
 
     def due(self, view: View) -> Sequence[Action]:
-        """What our roles want done now. Under another guideline than ours: to take that over first, and nothing else."""
-        found = view.round
-        if found is not None and found.guideline_hash != self.executor.guideline.hash:
-            epoch = view.state.epochs.get(found.epoch)
-            follow = FollowGuideline(found.epoch, found.guideline_hash, epoch.guideline_cid) if epoch else None
-            failed = self._failed.get(follow.key) if follow else None
+        """What our roles want done now. Under another guideline than ours: take it over, and only keep the rounds moving."""
+        epoch = wanted(view.state)
+        if epoch is not None and epoch.guideline_hash != self.executor.guideline.hash:
+            follow = FollowGuideline(epoch.number, epoch.guideline_hash, epoch.guideline_cid)
+            failed = self._failed.get(follow.key)
             self._refusal = (
-                f"Round {found.number} runs under guideline {found.guideline_hash.hex()}, ours is "
+                f"Epoch {epoch.number} has guideline {epoch.guideline_hash.hex()}, ours is "
                 f"{self.executor.guideline.hash.hex()}; taking no part. {failed.error if failed else ''}"
             ).strip()
-            return [follow] if follow else []
+            return [follow, *(keeper.decide(view) if "keeper" in self.config.roles else [])]
         self._refusal = ""
         self._heed_seat(view)
         deciders: dict[str, Callable[[View], list[Action]]] = {

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import assert_never
 
 from aggregation.bundle import Schema, Tensors, decode, encode, schema_of
@@ -24,7 +25,7 @@ from node.combine import (
     plain_update,
     trainable_schema,
 )
-from node.following import fetch_guideline, require_followable
+from node.following import remembered, take_over
 from node.ports import SLICE_MAX_BYTES, BlobStore, Chain, Gossip, ScoreJob, Signer, Trainer, TrainJob
 from node.protocol import messages
 from node.protocol.cid import cid_from_digest, compute_cid, digest_from_cid
@@ -64,7 +65,7 @@ from node.roles.juror import aggregate_ballot
 from node.roles.membership import MAX_REQUEST_BYTES, REQUEST_VERSION, check_request, encode_request
 from node.roles.verifier import assigned_to, build_word, field_of
 from node.roles.view import AggregateFact, Facts, Fetched, Opening
-from node.store import NodeStore, sha256
+from node.store import NodeStore, sha256, write_atomic
 
 log = logging.getLogger("commonweight.executor")
 
@@ -186,15 +187,16 @@ class Executor:
         )
 
     async def _follow(self, action: FollowGuideline) -> None:
-        folder = self.store.root / "guidelines"
-        new = await fetch_guideline(
-            self.ports.blobs, folder, digest=action.digest, cid=action.cid, seconds=self.fetch_seconds
+        write_atomic(self._guidelines / f"{self.guideline.hash.hex()}.json", self.guideline.canonical)
+        blobs, trainer, seconds = self.ports.blobs, self.ports.trainer, self.fetch_seconds
+        self.guideline = await take_over(
+            self.guideline, blobs, trainer, self._guidelines, digest=action.digest, cid=action.cid, seconds=seconds
         )
-        require_followable(self.guideline, new)
-        if self.ports.trainer is not None:
-            await self.ports.trainer.follow(new.learning, new.update.max_bytes)
         log.info("working by the guideline of epoch %d from now on", action.epoch)
-        self.guideline = new
+
+    @property
+    def _guidelines(self) -> Path:
+        return self.store.root / "guidelines"
 
     # --- content ---
 
@@ -493,7 +495,10 @@ class Executor:
             bytes.fromhex(reveal.trainer[2:]): self._fetched_bytes(found.number, reveal.index)
             for reveal in found.aggregated
         }
-        checkpoint = await asyncio.to_thread(combine, parent, updates, self.guideline)
+        # The community may have voted for another guideline since.
+        is_ours = found.guideline_hash == self.guideline.hash
+        guideline = self.guideline if is_ours else remembered(self._guidelines, found.guideline_hash)
+        checkpoint = await asyncio.to_thread(combine, parent, updates, guideline)
         fact = AggregateFact(
             secret=aggregate_secret(self._scope(found.number), checkpoint),
             model_hash=self.store.save_model(checkpoint),

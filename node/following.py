@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from node.combine import require_guideline
-from node.ports import BlobStore
+from node.ports import BlobStore, Trainer
 from node.protocol.cid import cid_from_digest
 from node.protocol.errors import BlobCorrupt, ConfigError
 from node.protocol.guideline import MAX_BYTES, Guideline
+from node.protocol.guidelines import Epoch
+from node.protocol.state import State
 from node.store import write_atomic
 
 
@@ -41,6 +43,52 @@ def require_followable(old: Guideline, new: Guideline) -> None:
             why="A checkpoint cannot change its shape or base model from one round to the next.",
             hint="Found a new community for another architecture, or vote for the old line again.",
         )
+
+
+def wanted(state: State) -> Epoch | None:
+    """The epoch to work under now: that of the running round, else the one that the next round opens under."""
+    found = state.current
+    if found is None or found.is_over:
+        return state.guidelines.current
+    return state.epochs.get(found.epoch)
+
+
+async def take_over(
+    old: Guideline,
+    blobs: BlobStore,
+    trainer: Trainer | None,
+    folder: Path,
+    *,
+    digest: bytes,
+    cid: bytes,
+    seconds: float,
+) -> Guideline:
+    """The new guideline, once it is here, can be honoured, and the trainer works by it.
+
+    Raises:
+        BlobError: it could not be had.
+        ConfigError, TrainingError: names the line that cannot be honoured.
+    """
+    new = await fetch_guideline(blobs, folder, digest=digest, cid=cid, seconds=seconds)
+    require_followable(old, new)
+    if trainer is not None:
+        await trainer.follow(new.learning, new.update.max_bytes)
+    return new
+
+
+def remembered(folder: Path, digest: bytes) -> Guideline:
+    """A guideline taken over earlier, from ``folder``.
+
+    Raises:
+        ConfigError: this node never had it.
+    """
+    path = folder / f"{digest.hex()}.json"
+    if not path.exists():
+        raise ConfigError(
+            f"This node never had the guideline {digest.hex()}.",
+            hint="Rounds from before it joined are none of its business.",
+        )
+    return Guideline.parse(path.read_bytes())
 
 
 async def fetch_guideline(blobs: BlobStore, folder: Path, *, digest: bytes, cid: bytes, seconds: float) -> Guideline:

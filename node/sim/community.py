@@ -117,7 +117,12 @@ class Community:
         model = Model(hashlib.sha256(self.genesis).digest(), digest_from_cid(compute_cid(self.genesis)))
         self.seats = tuple(address_of(f"seat/{i}") for i in range(3))
         self.deployment = Deployment(
-            seats=self.seats, threshold=2, genesis=model, guideline_hash=self.guideline.hash, **self.rules
+            seats=self.seats,
+            threshold=2,
+            genesis=model,
+            guideline_hash=self.guideline.hash,
+            guideline_cid=digest_from_cid(compute_cid(self.guideline.canonical)),
+            **self.rules,
         )
         self.world = SimChain(self.deployment, self.clock, block_time=1, seed=self.seed)
         self.wire = SimNetwork(self.gossip_faults, seed=self.seed)
@@ -125,7 +130,9 @@ class Community:
 
     async def start(self) -> None:
         """Publish the founding model and launch everybody."""
-        await self.swarm.join("founder").put(self.genesis)
+        founder = self.swarm.join("founder")
+        for file in (self.genesis, self.guideline.canonical):
+            await founder.put(file)
         for i in range(self.members):
             self.launch(self.make(f"member/{i}", MEMBER_ROLES, i))
         for i, _seat in enumerate(self.seats):
