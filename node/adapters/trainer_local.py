@@ -98,6 +98,10 @@ class LocalTrainer:
         """Load model and data now, so that the first round does not wait for it."""
         await self._run(lambda: self._load() and None)
 
+    async def pairs(self) -> list[Pair]:
+        """All rows that we train on."""
+        return await self._run(lambda: self._load().pairs)
+
     def close(self) -> None:
         """Stop the worker after its current job."""
         self._pool.shutdown(wait=False, cancel_futures=True)

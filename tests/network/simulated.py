@@ -16,7 +16,9 @@ from node.audit.ledger import AuditRules
 from node.audit.models import ModelAuditor
 from node.audit.report import AuditReport, audit
 from node.driver import Driver, DriverConfig
-from node.executor import Applicant, Executor, Ports
+from node.executor import Executor, Ports
+from node.membership.deeds import Applicant
+from node.membership.request import DataStatement, Source
 from node.ports import Trainer
 from node.protocol.cid import compute_cid, digest_from_cid
 from node.protocol.guideline import Guideline
@@ -43,8 +45,16 @@ class SimSigner:
     def sign_transaction(self, transaction: Mapping[str, Any]) -> bytes:
         raise AssertionError("nothing is signed in simulation")
 
+    def sign_typed(self, domain: Any, types: Any, message: Any) -> bytes:
+        return self.address.encode().ljust(65, b" ") if message["account"] == self.address else bytes(65)
+
     def derive(self, label: bytes) -> bytes:
         return hmac.new(self.address.encode(), label, hashlib.sha256).digest()
+
+
+def recover(_chain_id: int, _registry: Address, _account: Address, _body_hash: bytes, signature: bytes) -> Address:
+    """As good as `SimSigner.sign_typed`: it says who signed."""
+    return Address(signature.rstrip(b" ").decode())
 
 
 def toy_guideline(**update: Any) -> Guideline:
@@ -92,6 +102,7 @@ class Community:
     executor: type[Executor] = Executor
     rules: dict[str, Any] = field(default_factory=dict)
     nodes: list[SimNode] = field(default_factory=list)
+    data_of: dict[str, str] = field(default_factory=dict)
     forged: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -128,6 +139,12 @@ class Community:
             trainer=trainer,
             slices=(lambda number: self.task.benchmark(f"slice/{number}")) if index is None else None,
         )
+
+        async def statement() -> DataStatement:
+            return DataStatement(
+                ("toy",), (Source(self.data_of.get(name, name), "1", "own", 100),), 100, 1, 0, 0, 0, ""
+            )
+
         store = NodeStore(self.folder / name.replace("/", "-"))
         executor = self.executor(
             ports=ports,
@@ -140,7 +157,7 @@ class Community:
             public_benchmark=self.task.benchmark("public"),
             seed=self.seed,
             fetch_seconds=5.0,
-            applicant=Applicant("simulated", (name,), bytes(32), frozenset({"held-out"})),
+            applicant=Applicant(self.world.ledger.registry.address, name, statement=statement, recover=recover),
         )
         config = DriverConfig(
             roles=roles,
