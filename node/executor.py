@@ -26,6 +26,7 @@ from node.combine import (
     trainable_schema,
 )
 from node.following import remembered, take_over
+from node.membership.deeds import Applicant, Newcomers
 from node.ports import SLICE_MAX_BYTES, BlobStore, Chain, Gossip, ScoreJob, Signer, Trainer, TrainJob
 from node.protocol import messages
 from node.protocol.cid import cid_from_digest, compute_cid, digest_from_cid
@@ -40,9 +41,8 @@ from node.protocol.errors import (
     TrainingError,
 )
 from node.protocol.guideline import Guideline
-from node.protocol.hashing import keccak256
 from node.protocol.slices import SliceFile, join_slice, split_slice
-from node.protocol.state import Application, Dispute, Reveal, Round, State
+from node.protocol.state import Dispute, Reveal, Round, State
 from node.protocol.types import Address, Call, Cid, DisputeKind
 from node.roles.actions import (
     Action,
@@ -62,7 +62,6 @@ from node.roles.actions import (
     TrainUpdate,
 )
 from node.roles.juror import aggregate_ballot
-from node.roles.membership import MAX_REQUEST_BYTES, REQUEST_VERSION, check_request, encode_request
 from node.roles.verifier import assigned_to, build_word, field_of
 from node.roles.view import AggregateFact, Facts, Fetched, Opening
 from node.store import NodeStore, sha256, write_atomic
@@ -83,16 +82,6 @@ class Ports:
     gossip: Gossip | None = None
     trainer: Trainer | None = None
     slices: Callable[[int], bytes] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Applicant:
-    """What this node says of itself when it asks to join, and what it refuses in others' requests as a reviewer."""
-
-    hardware: str = ""
-    repositories: tuple[str, ...] = ()
-    encryption_key: bytes = bytes(32)
-    held_out: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -151,9 +140,9 @@ class Executor:
         """
         match action:
             case Apply():
-                await self._apply()
+                await self.newcomers.apply(state)
             case ReviewApplication():
-                await self._review(state.applications[action.application])
+                await self.newcomers.review(state, state.applications[action.application])
             case Submit():
                 await self.ports.chain.send(action.call)
             case Announce():
@@ -267,36 +256,24 @@ class Executor:
 
     # --- membership ---
 
-    async def _apply(self) -> None:
-        assert self.ports.gossip is not None, "an applicant needs a peer id"
-        peer_id = self.ports.gossip.peer_id
-        request = encode_request(
-            {
-                "version": REQUEST_VERSION,
-                "account": self.ports.signer.address,
-                "peer_id": peer_id,
-                "guideline_hash": self.guideline.hash.hex(),
-                "hardware": self.applicant.hardware,
-                "repositories": list(self.applicant.repositories),
-            }
+    @property
+    def newcomers(self) -> Newcomers:
+        """Applying and reviewing."""
+        return Newcomers(
+            ports=self.ports,
+            chain_id=self.chain_id,
+            guideline=self.guideline,
+            applicant=self.applicant,
+            model=self.model,
+            compress=self._sample_as_travelling,
+            fetch_seconds=self.fetch_seconds,
+            seed=self.seed,
         )
-        cid = digest_from_cid(await self.ports.blobs.put(request))
-        arguments = (keccak256(request), cid, peer_id.encode(), self.applicant.encryption_key)
-        await self.ports.chain.send(Call("MemberRegistry", "applyToJoin", arguments))
 
-    async def _review(self, application: Application) -> None:
-        try:
-            data = await self.ports.blobs.get(
-                cid_from_digest(application.request_cid), max_bytes=MAX_REQUEST_BYTES, seconds=self.fetch_seconds
-            )
-        except (BlobTooLarge, BlobCorrupt) as error:
-            reason = error.what
-        else:
-            reason = check_request(
-                data, application, guideline_hash=self.guideline.hash, held_out=self.applicant.held_out
-            )
-        arguments = (application.number, not reason, keccak256(reason.encode()))
-        await self.ports.chain.send(Call("MemberRegistry", "review", arguments))
+    async def _sample_as_travelling(self, update: bytes, checkpoint: bytes) -> bytes:
+        schema = trainable_schema(self._decode(checkpoint), self.guideline)
+        data, _residual = await asyncio.to_thread(encode_update, update, schema, self.guideline)
+        return data
 
     # --- trainer ---
 

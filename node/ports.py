@@ -250,6 +250,10 @@ class Signer(Protocol):
         """Raw signed transaction."""
         ...
 
+    def sign_typed(self, domain: Mapping[str, Any], types: Mapping[str, Any], message: Mapping[str, Any]) -> bytes:
+        """EIP-712 signature of a message, 65 bytes."""
+        ...
+
     def derive(self, label: bytes) -> bytes:
         """32 secret bytes bound to ``label`` (HMAC-SHA-256); the same after every restart."""
         ...

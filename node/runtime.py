@@ -6,13 +6,12 @@ The only module besides the command line that knows adapters and driver at once.
 from __future__ import annotations
 
 import asyncio
-import platform
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from node.adapters.chain_evm import EvmChain
 from node.adapters.clock_system import SystemClock
@@ -20,9 +19,13 @@ from node.adapters.signer_keystore import KeystoreSigner
 from node.combine import require_guideline
 from node.config import Config
 from node.driver import Driver, DriverConfig
-from node.executor import Applicant, Executor, Ports
+from node.executor import Executor, Ports
 from node.health import HealthServer, Vitals
 from node.manifest import Manifest, load_manifest
+from node.membership.deeds import NO_DATA, Applicant
+from node.membership.request import DataStatement
+from node.membership.survey import hardware
+from node.membership.survey import statement as data_statement
 from node.outbox import OUTBOX, serve_outbox
 from node.ports import BlobStore, Gossip, Trainer
 from node.protocol.errors import ConfigError
@@ -30,7 +33,13 @@ from node.protocol.guideline import Guideline
 from node.roles.steward import StewardPlan
 from node.store import NodeStore
 
+if TYPE_CHECKING:  # torch is loaded by the nodes that train
+    from learning.tasks.code_search import Pair
+    from node.adapters.trainer_local import LocalTrainer
+
 ACCOUNT_FILE = "account.json"
+PUBLIC_ROWS = 500
+"""Rows of the public benchmark that training data are compared with (`node.adapters.trainer_local`)."""
 GOSSIP_ROLES = frozenset({"applicant", "trainer", "verifier", "attester"})
 TRAINER_ROLES = frozenset({"trainer", "verifier", "juror", "steward"})
 WARM_ROLES = TRAINER_ROLES - {"steward"}
@@ -143,8 +152,8 @@ async def open_node(
         if blobs is None:
             blobs = await open_blobs(config, config.node.data / "ipfs")
             stack.push_async_callback(blobs.close)
-        if trainer is None and roles & TRAINER_ROLES:
-            trainer = _open_trainer(config, guideline, stack)
+        local = open_trainer(config, guideline, stack) if trainer is None and roles & TRAINER_ROLES else None
+        trainer = trainer or local
         if trainer is not None and wrap_trainer is not None:
             trainer = wrap_trainer(trainer)
         store = NodeStore(config.node.data)
@@ -162,7 +171,7 @@ async def open_node(
             ),
             seed=config.learning.seed,
             fetch_seconds=config.pace.fetch_seconds,
-            applicant=_applicant(config, signer, guideline),
+            applicant=applicant_of(config, manifest, signer, local),
         )
         driver = Driver(executor, SystemClock(), _driver_config(config, manifest), on_status)
         yield Node(driver, store, blobs, gossip, trainer, chain, driver.clock.now())
@@ -180,7 +189,8 @@ async def _open_gossip(config: Config, manifest: Manifest) -> Gossip:
     )
 
 
-def _open_trainer(config: Config, guideline: Guideline, stack: AsyncExitStack) -> Trainer:
+def open_trainer(config: Config, guideline: Guideline, stack: AsyncExitStack) -> LocalTrainer:
+    """This machine's trainer; the stack closes it."""
     from node.adapters.trainer_local import LocalTrainer, TrainerSettings  # noqa: PLC0415 - keepers need none
 
     trainer = LocalTrainer(
@@ -204,14 +214,30 @@ def _slices(config: Config, signer: KeystoreSigner) -> Callable[[int], bytes]:
     return LocalSlices(config.steward.rows, signer.derive, config.learning.cache)
 
 
-def _applicant(config: Config, signer: KeystoreSigner, guideline: Guideline) -> Applicant:
-    held_out = guideline.documents["data"].get("held_out", [])
+def applicant_of(config: Config, manifest: Manifest, signer: KeystoreSigner, trainer: LocalTrainer | None) -> Applicant:
+    """What a node says of itself when it asks to join; its data are measured when it does."""
+
+    async def statement() -> DataStatement:
+        if trainer is None:
+            return NO_DATA
+        pairs = await trainer.pairs()
+        return await asyncio.to_thread(measure_data, config, pairs)
+
     return Applicant(
-        hardware=f"{platform.system()} {platform.machine()}, device {config.learning.device}",
-        repositories=config.learning.repositories,
+        registry=manifest.contracts["MemberRegistry"],
+        name=config.node.name,
+        hardware=hardware(config.learning.device),
+        statement=statement,
         encryption_key=signer.encryption_public_key,
-        held_out=frozenset(str(name) for name in held_out),
     )
+
+
+def measure_data(config: Config, pairs: Sequence[Pair], note: str = "") -> DataStatement:
+    """Data statement of a node's settings and rows."""
+    from learning.sources.installed import public_benchmark  # noqa: PLC0415 - imports torch
+
+    public = public_benchmark(PUBLIC_ROWS, cache=config.learning.cache)
+    return data_statement(config.learning.repositories, pairs, public, note)
 
 
 def _driver_config(config: Config, manifest: Manifest) -> DriverConfig:

@@ -102,6 +102,10 @@ class LocalTrainer:
         """Work by another guideline's settings; model and data are loaded again where they change what is loaded."""
         await self._run(lambda: self._follow(learning, max_bytes))
 
+    async def pairs(self) -> list[Pair]:
+        """All rows that we train on."""
+        return await self._run(lambda: self._load().pairs)
+
     def close(self) -> None:
         """Stop the worker after its current job."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -29,13 +29,13 @@ from node.dao.card import Facts, card
 from node.dao.desk import Desk
 from node.dao.files import NOTES_BYTES, Files
 from node.dao.releases import find, scores_of, version_of
+from node.membership.request import MAX_BYTES as MAX_REQUEST_BYTES
 from node.protocol.cid import cid_from_digest, compute_cid
 from node.protocol.errors import BlobError, ConfigError, TrainingError
 from node.protocol.guideline import Guideline
 from node.protocol.hashing import keccak256
 from node.protocol.state import State
 from node.protocol.types import Address
-from node.roles.membership import MAX_REQUEST_BYTES
 from node.store import sha256, write_atomic
 
 FORMAT = 1

@@ -16,7 +16,9 @@ from node.audit.ledger import AuditRules
 from node.audit.models import ModelAuditor
 from node.audit.report import AuditReport, audit
 from node.driver import Driver, DriverConfig
-from node.executor import Applicant, Executor, Ports
+from node.executor import Executor, Ports
+from node.membership.deeds import Applicant
+from node.membership.request import DataStatement, Source
 from node.ports import Trainer
 from node.protocol.cid import compute_cid, digest_from_cid
 from node.protocol.errors import LocalProtocolError
@@ -50,9 +52,18 @@ class SimSigner:
         """
         raise LocalProtocolError(f"Nothing is signed in simulation: {sorted(transaction)}.")
 
+    def sign_typed(self, domain: Any, types: Any, message: Any) -> bytes:  # noqa: ARG002 - the address is all there is
+        """As if signed, by the account that the message names."""
+        return self.address.encode().ljust(65, b" ") if message["account"] == self.address else bytes(65)
+
     def derive(self, label: bytes) -> bytes:
         """HMAC-SHA-256 under the address."""
         return hmac.new(self.address.encode(), label, hashlib.sha256).digest()
+
+
+def recover(_chain_id: int, _registry: Address, _account: Address, _body_hash: bytes, signature: bytes) -> Address:
+    """As good as `SimSigner.sign_typed`: it says who signed."""
+    return Address(signature.rstrip(b" ").decode())
 
 
 def toy_guideline(**update: Any) -> Guideline:
@@ -107,6 +118,7 @@ class Community:
     is_public: bool = False  # stewards give a public update with their slices
     steward_trainer: type[ToyTrainer] = ToyTrainer
     nodes: list[SimNode] = field(default_factory=list)
+    data_of: dict[str, str] = field(default_factory=dict)
     forged: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -154,6 +166,12 @@ class Community:
             trainer=trainer,
             slices=(self.slices or self.slice_of) if index is None else None,
         )
+
+        async def statement() -> DataStatement:
+            return DataStatement(
+                ("toy",), (Source(self.data_of.get(name, name), "1", "own", 100),), 100, 1, 0, 0, 0, ""
+            )
+
         store = NodeStore(self.folder / name.replace("/", "-"))
         executor = self.executor(
             ports=ports,
@@ -166,7 +184,7 @@ class Community:
             public_benchmark=self.task.benchmark("public"),
             seed=self.seed,
             fetch_seconds=5.0,
-            applicant=Applicant("simulated", (name,), bytes(32), frozenset({"held-out"})),
+            applicant=Applicant(self.world.ledger.registry.address, name, statement=statement, recover=recover),
         )
         config = DriverConfig(
             roles=roles,
