@@ -18,7 +18,16 @@ from node.protocol.governance import GovernanceParams
 from node.protocol.types import Address, Cid, CourtParams, RegistryParams, RoundParams, Scoring
 from node.records import from_plain, to_plain
 
-__all__ = ["VERSION", "Content", "GovernanceParams", "Manifest", "NetworkParams", "content", "load_manifest", "topic_of"]
+__all__ = [
+    "VERSION",
+    "Content",
+    "GovernanceParams",
+    "Manifest",
+    "NetworkParams",
+    "content",
+    "load_manifest",
+    "topic_of",
+]
 
 VERSION = 1
 MAX_BYTES = 256 * 1024
