@@ -212,16 +212,18 @@ def audit_rules(manifest: Manifest) -> AuditRules:
     """Constants of a deployment as the auditor needs them."""
     return AuditRules(
         chain_id=manifest.chain_id,
-        round_manager=manifest.contracts["RoundManager"],
-        court=manifest.contracts["RoundCourt"],
+        contracts=manifest.contracts,
         params=manifest.params.rounds,
         court_params=manifest.params.court,
         scoring=manifest.params.scoring,
         emission=manifest.params.emission,
         registry=manifest.params.registry,
+        governance=manifest.params.governance,
         genesis_model_hash=manifest.genesis.hash,
         guideline_hash=manifest.guideline.hash,
         committee=manifest.committee,
+        guardian=manifest.guardian,
+        guardian_until=manifest.guardian_until,
     )
 
 

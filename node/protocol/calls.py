@@ -57,3 +57,29 @@ def operation_id(
     """`hashOperationBatch`: H(abi(targets, values, payloads, predecessor, salt))."""
     types = ["address[]", "uint256[]", "bytes[]", "bytes32", "bytes32"]
     return keccak256(encode(types, [targets, values, calldatas, predecessor, salt]))
+
+
+PUBLISH = "publish((uint32,(uint16,uint16,uint16),uint256,bytes32,bytes32,bytes32,bytes32,(bytes32,uint32)[]))"
+
+PROPOSABLE: tuple[tuple[str, str], ...] = (
+    ("Guardian", "replace(address)"),
+    ("Guardian", "unpause(uint8)"),
+    ("MemberRegistry", "setSeat(uint256,address,uint40)"),
+    ("GuidelineRegistry", "amend(uint8,bytes32,bytes32,bytes32,bytes32)"),
+    ("GuidelineRegistry", "setScoring((uint24,uint24,uint24,uint24))"),
+    ("Treasury", "pay(address,address,uint256)"),
+    ("ReleaseRegistry", PUBLISH),
+    ("ReleaseRegistry", "yank(uint32,bytes32)"),
+    ("ReleaseRegistry", "addBenchmark(bytes32,bytes32,bytes32)"),
+    ("ReleaseRegistry", "retireBenchmark(bytes32)"),
+)
+"""All that a proposal can call beside the governor's own settings: (contract, signature). `deploy.plan` deploys the same list."""
+
+OWN_SETTINGS = (
+    "setVotingDelay(uint48)",
+    "setVotingPeriod(uint32)",
+    "setProposalThreshold(uint256)",
+    "updateQuorumNumerator(uint256)",
+    "setLateQuorumVoteExtension(uint48)",
+)
+"""Functions of the governor itself that proposals can call."""

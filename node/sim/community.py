@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from node.audit.ledger import AuditRules
 from node.audit.models import ModelAuditor
 from node.audit.report import AuditReport, audit
 from node.driver import Driver, DriverConfig
@@ -32,6 +31,7 @@ from node.sim.clock import VirtualClock
 from node.sim.gossip import GossipFaults, SimNetwork
 from node.sim.ledger import Deployment, address_of
 from node.sim.round_storage import Model
+from node.sim.rules import audit_rules
 from node.sim.trainer import ToyTask, ToyTrainer
 from node.store import NodeStore
 
@@ -261,19 +261,7 @@ class Community:
 async def audit_of(community: Community) -> AuditReport:
     """A stranger's audit: the chain's events and a store of its own."""
     deployment = community.deployment
-    rules = AuditRules(
-        chain_id=deployment.chain_id,
-        round_manager=community.world.ledger.rounds.address,
-        court=community.world.ledger.court.address,
-        params=deployment.params,
-        court_params=deployment.court,
-        scoring=deployment.scoring,
-        emission=deployment.emission,
-        registry=deployment.registry,
-        genesis_model_hash=deployment.genesis.model_hash,
-        guideline_hash=community.guideline.hash,
-        committee=community.seats,
-    )
+    rules = audit_rules(community.world.ledger, guideline_hash=community.guideline.hash)
     auditor = ModelAuditor(
         community.swarm.join("auditor"), community.guideline, deployment.chain_id, rules.round_manager, 5.0
     )

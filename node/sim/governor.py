@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from node.protocol.calls import operation_id, proposal_id, salt_of, selector_of
+from node.protocol.calls import OWN_SETTINGS, operation_id, proposal_id, salt_of, selector_of
 from node.protocol.errors import TransactionReverted
 from node.protocol.governance import (
     FRACTIONAL,
@@ -29,13 +29,6 @@ from node.sim.abi import ZERO_ADDRESS, ZERO_BYTES32, Contract, Log, Transaction,
 from node.sim.timelock import TimelockController
 from node.sim.vault import VotingVault
 
-OWN_SETTINGS = (
-    "setVotingDelay(uint48)",
-    "setVotingPeriod(uint32)",
-    "setProposalThreshold(uint256)",
-    "updateQuorumNumerator(uint256)",
-    "setLateQuorumVoteExtension(uint48)",
-)
 THRESHOLD_DIVISOR = 100
 Proposed = tuple[tuple[Address, ...], tuple[int, ...], tuple[bytes, ...], bytes]
 

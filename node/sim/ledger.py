@@ -10,7 +10,7 @@ from eth_utils.address import to_checksum_address
 
 from incentives.rewards import CWT, EmissionParams
 from node.adapters.abi import CONTRACTS
-from node.protocol.calls import selector_of
+from node.protocol.calls import PROPOSABLE, selector_of
 from node.protocol.errors import LocalProtocolError
 from node.protocol.governance import GovernanceParams
 from node.protocol.hashing import keccak256
@@ -84,23 +84,6 @@ QUICK_GOVERNANCE = GovernanceParams(
     guardian_term=365 * 24 * 3600,
     max_regression=5_000,
 )
-
-PROPOSABLE = (
-    ("Guardian", "replace(address)"),
-    ("Guardian", "unpause(uint8)"),
-    ("MemberRegistry", "setSeat(uint256,address,uint40)"),
-    ("GuidelineRegistry", "amend(uint8,bytes32,bytes32,bytes32,bytes32)"),
-    ("GuidelineRegistry", "setScoring((uint24,uint24,uint24,uint24))"),
-    ("Treasury", "pay(address,address,uint256)"),
-    (
-        "ReleaseRegistry",
-        "publish((uint32,(uint16,uint16,uint16),uint256,bytes32,bytes32,bytes32,bytes32,(bytes32,uint32)[]))",
-    ),
-    ("ReleaseRegistry", "yank(uint32,bytes32)"),
-    ("ReleaseRegistry", "addBenchmark(bytes32,bytes32,bytes32)"),
-    ("ReleaseRegistry", "retireBenchmark(bytes32)"),
-)
-"""All that a proposal can call beside the governor's own settings (`deploy.plan.PROPOSABLE`)."""
 
 
 @dataclass(frozen=True, slots=True)
