@@ -36,7 +36,9 @@ from benchmarks.robustness_report import machine
 from incentives import scoring
 
 STEPS = {(0, 2), (0, 3), (0, 4)}  # (seed, round) in which `--steps` also tries other steps than the guideline's
-PLAIN = range(1, 4)  # rounds whose updates are also scored without the look-ahead along the steward's public training
+PLAIN = range(2, 5)  # rounds whose updates are also scored without the look-ahead along the steward's public training
+ALWAYS = {(0, 1)}  # (seed, round) whose updates are also scored with it from the genesis model
+FINE = (0,)  # seeds with slices of 256 rows; 128, the local network's, elsewhere
 ETAS = (0.0625, 0.125)
 STEP_NAMES = (
     *(f"honest-{i}" for i in range(8)),
@@ -54,11 +56,12 @@ Rounds = Mapping[tuple[int, int], Measured]
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """What was measured: every planned round, some with other steps, some without the look-ahead along public training."""
+    """What was measured: every planned round, some with other steps, some without look-ahead along public training, or with it always."""
 
     rounds: Rounds
     steps: Rounds
     plain: Rounds
+    always: Rounds
 
 
 def measure(seeds: Sequence[int], rounds: int, folder: Path, console: Console, *, has_steps: bool) -> Study:
@@ -67,7 +70,7 @@ def measure(seeds: Sequence[int], rounds: int, folder: Path, console: Console, *
 
     settings = world.Settings()
     key = world.key_of(settings, world.guideline())
-    kinds: dict[str, dict[tuple[int, int], Measured]] = {"rounds": {}, "steps": {}, "plain": {}}
+    kinds: dict[str, dict[tuple[int, int], Measured]] = {"rounds": {}, "steps": {}, "plain": {}, "always": {}}
     jobs = list(plan(seeds, rounds, has_steps=has_steps))
     built: dict[int, world.World] = {}
     with Progress(console=console) as progress:
@@ -92,11 +95,14 @@ def plan(
     for seed in seeds:
         for number in range(1, rounds + 1):
             place = (seed, number)
-            yield "rounds", place, {"rows": 256}
+            rows = 256 if seed in FINE else 128
+            yield "rounds", place, {"rows": rows}
             if has_steps and place in STEPS:
                 yield "steps", place, {"rows": 256, "etas": ETAS, "only": STEP_NAMES}
             if number in PLAIN:
-                yield "plain", place, {"rows": 256, "is_plain": True, "only": PLAIN_NAMES}
+                yield "plain", place, {"rows": rows, "look": "plain", "only": PLAIN_NAMES}
+            if place in ALWAYS:
+                yield "always", place, {"rows": rows, "look": "always"}
 
 
 # --- replay ----------------------------------------------------------------------------------------------------------
@@ -232,7 +238,10 @@ def replayed(found: Study) -> list[dict[str, Any]]:
     """Rows of every variant on the rounds that were measured for it."""
     chosen = [PROTOCOL, *(v for family in variants.families().values() for v in family), *variants.others()]
     rows = run(found.rounds, list({variant.name: variant for variant in chosen}.values()))
-    rows += run(found.plain, variants.before())
+    # In round 1 the base is the genesis model with either look, so those of before played that round, too.
+    earliest = {place: m for place, m in found.rounds.items() if place[1] == 1}
+    rows += run(earliest | dict(found.plain), variants.before())
+    rows += run(found.always, variants.always())
     rows += run(found.steps, variants.steps(ETAS))
     rows += run({place: found.rounds[place] for place in found.steps}, variants.steps((0.25,)))
     return rows

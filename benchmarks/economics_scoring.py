@@ -309,14 +309,14 @@ STRATEGIES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "Sybil, data split in 4": (("split-4-0", "split-4-1", "split-4-2", "split-4-3"),),
     "Sybil, same data twice": (("self", "same-2"),),
     "Sybil, one training, two noises": (("self-buried-0", "self-buried-1"),),
-    "leaked slice": (("leak-256",),),
-    "half the slice leaked": (("leak-128",),),
+    "leaked slice": (("leak",),),
+    "half the slice leaked": (("leak-half",),),
 }
 """Candidates of each strategy; several tuples are draws of the same one."""
 
 LEAKS: Mapping[str, Mapping[tuple[int, int], tuple[str, tuple[int, ...]]]] = {
-    "leaked slice": {(128, 1): ("leak-256", (0, 1)), (256, 1): ("leak-256", (0,)), (128, 2): ("leak-256", (0,))},
-    "half the slice leaked": {(256, 1): ("leak-128", (0,)), (512, 1): ("leak-256", (0,)), (128, 2): ("leak-128", (0,))},
+    "leaked slice": {(128, 1): ("leak", (0, 1)), (256, 1): ("leak", (0,)), (128, 2): ("leak", (0,))},
+    "half the slice leaked": {(256, 1): ("leak-half", (0,)), (512, 1): ("leak", (0,)), (128, 2): ("leak-half", (0,))},
 }
 """By slice size and stewards: who trained on the rows, and which groups of slices those are in."""
 

@@ -37,6 +37,11 @@ def before() -> list[Variant]:
     return [BEFORE, *(BEFORE.but(f"before, z {z / 1000}", z_milli=z) for z in (500, 1_000, 2_000))]
 
 
+def always() -> list[Variant]:
+    """The look-ahead along public training from the genesis model on."""
+    return [PROTOCOL.but(f"public look-ahead in round 1, z {z / 1000}", z_milli=z) for z in (0, 1_000)]
+
+
 def steps(etas: Sequence[float]) -> list[Variant]:
     """The protocol with other steps at which an update is tried."""
     return [PROTOCOL.but(f"eta {eta}, z {z / 1000}", eta=eta, z_milli=z) for eta in etas for z in (0, 1_000)]

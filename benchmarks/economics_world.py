@@ -2,9 +2,7 @@
 
 One federation of honest clients per seed goes through its rounds under the protocol as it stands (docs/protocol.md); each strategy is
 tried as one more trainer of that round, so its update never enters the aggregate. What a scoring variant needs is then a small file:
-losses per row (base and candidates, for slices of 128 and 256 rows), exact cosines, norms. The base is the verifiers': moved along the
-last aggregate and along the steward's training on the public benchmark; a second file has some candidates from the base as it was before
-that second look-ahead came.
+losses per row (base and candidates, for slices of 128 and 256 rows), exact cosines, norms. The base is the verifiers', see `LOOKS`.
 """
 
 from __future__ import annotations
@@ -41,10 +39,12 @@ Matrix = NDArray[np.float64]
 Say = Callable[[str], None]
 
 BASE_MODEL = "all-MiniLM-L6-v2"
-VERSION = 2  # of the files below; a change of what is measured raises it
+VERSION = 3  # of the files below; a change of what is measured raises it
 SIZES = (128, 256)
 SEALED_POOL = 2_000  # rows from which the stewards of all rounds draw
 BEST_OF = 200
+LOOKS = ("protocol", "plain", "always")
+"""Where the base is moved along the steward's training on the public benchmark: once there is a last aggregate, never, from round 1 on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Settings:
         public: rows of the public benchmark.
         outer_rate: step along the aggregate.
         tally: the protocol's constants, which decide who enters the aggregate.
-        z_milli: thousandths of standard errors that verifiers take off a gain.
-        full: rounds in which every strategy is tried; the others leave out what costs trainings or repeats others.
+        z_milli: thousandths of standard errors that the federation's own verifiers take off a gain.
+        full: (seed, round) in which every strategy is tried; the others leave out what costs trainings or repeats others.
     """
 
     honest: int = 8
@@ -66,8 +66,17 @@ class Settings:
     public: int = 500
     outer_rate: float = 0.8
     tally: scoring.TallyParams = dataclasses.field(default_factory=localnet_tally)
-    z_milli: int = 1_000
-    full: tuple[int, ...] = (1, 3)
+    z_milli: int = 0
+    full: tuple[tuple[int, int], ...] = ((0, 1), (0, 3))
+
+
+@dataclasses.dataclass(frozen=True)
+class Tried:
+    """Steps, candidates (none: all) and look-ahead of one measurement; see `World.measure`."""
+
+    etas: tuple[float, ...]
+    only: tuple[str, ...]
+    look: str
 
 
 def sliced(queries: torch.Tensor, codes: torch.Tensor, size: int, temperature: float) -> Matrix:
@@ -138,10 +147,10 @@ def key_of(settings: Settings, spec: LearningSpec) -> str:
 
 
 def measured_path(
-    folder: Path, key: str, seed: int, number: int, rows: int, *, etas: tuple[float, ...] = (), is_plain: bool = False
+    folder: Path, key: str, seed: int, number: int, rows: int, *, etas: tuple[float, ...] = (), look: str = "protocol"
 ) -> Path:
     """File of a measured round."""
-    chosen = "-".join(map(str, etas)) or ("plain" if is_plain else "all")
+    chosen = "-".join(map(str, etas)) or look
     return folder / f"{key}-{seed}-{number}-measured-{rows}-{chosen}.npz"
 
 
@@ -191,7 +200,7 @@ class World:
         if not path.exists():
             model, _ = self.state(number)
             trained = [self.federation.update(model, i, number) for i in range(self.own + 1)]
-            np.savez(path, **{f"{n}|{k}": a for n, u in zip(names, trained, strict=True) for k, a in u.items()})
+            _keep(path, dict(zip(names, trained, strict=True)))
         with np.load(path) as found:
             return {n: {k: found[f"{n}|{k}"] for k, _ in self.schema} for n in names}
 
@@ -208,7 +217,7 @@ class World:
         *,
         etas: tuple[float, ...] = (),
         only: tuple[str, ...] = (),
-        is_plain: bool = False,
+        look: str = "protocol",
     ) -> Measured:
         """Everything about a round: from disk, or measured and kept.
 
@@ -218,12 +227,12 @@ class World:
             say: told what it cost.
             etas: steps at which updates are tried; none: the guideline's.
             only: candidates that are scored; none: all.
-            is_plain: no look-ahead along the steward's training on the public benchmark (`public-reference`).
+            look: one of `LOOKS`.
         """
-        path = measured_path(self.folder, self.key, self.seed, number, rows, etas=etas, is_plain=is_plain)
+        path = measured_path(self.folder, self.key, self.seed, number, rows, etas=etas, look=look)
         if not path.exists():
             began = process_time()
-            self._measure(path, number, rows, etas or (self.spec.eta,), only, is_plain=is_plain)
+            self._measure(path, number, rows, Tried(etas or (self.spec.eta,), only, look))
             say(f"{path.stem}: {process_time() - began:.0f} CPU-s")
         return read(path, self.seed, number)
 
@@ -232,9 +241,8 @@ class World:
         order = np.random.default_rng([self.seed, number, 7]).permutation(len(self.pool))[:rows]
         return prepare_pairs(self.model, [self.pool[i] for i in order], self.spec.scoring_precision)
 
-    def _measure(
-        self, path: Path, number: int, rows: int, etas: tuple[float, ...], only: tuple[str, ...], *, is_plain: bool
-    ) -> None:
+    def _measure(self, path: Path, number: int, rows: int, tried: Tried) -> None:
+        etas, only, look = tried.etas, tried.only, tried.look
         model, last = self.state(number)
         slice_ = self.slice_rows(number, rows)
         candidates = self.kept_candidates(number, slice_)
@@ -243,10 +251,11 @@ class World:
             candidates = {name: update for name, update in candidates.items() if name in only}
         base, lookahead = self._base(model, last, slice_)
         along = 0.0
-        if not is_plain:
+        is_along = look == "always" or (look == "protocol" and last is not None)
+        if is_along:
             base, along = self._base(base, reference, slice_)
         losses = self._losses(base, candidates, slice_, etas)
-        if self.spec.eta in etas:
+        if (self.seed, number) in self.settings.full and self.spec.eta in etas:
             wanted = score_updates(
                 self.model,
                 model,
@@ -255,9 +264,9 @@ class World:
                 slice_,
                 eta=self.spec.eta,
                 grid=self.spec.lookahead,
-                public_update=None if is_plain else reference,
+                public_update=reference if is_along else None,
             )
-            self._check(wanted[0], losses[self.spec.eta, 256])
+            self._check(wanted[0], losses[self.spec.eta, len(slice_)])
         before = list(self.revealed(number - 1).values())[: self.own] if number > 1 else []
         everybody = [*candidates.values(), *before]
         cosines, to_last = gram.similarity_ppm(everybody, last, self.schema)
@@ -265,7 +274,7 @@ class World:
         accepted: list[int] = []
         if not only:
             honest = list(candidates.values())[: self.own]
-            accepted = self._admitted(number, losses[self.spec.eta, 256], cosines, known)
+            accepted = self._admitted(number, losses[self.spec.eta, SIZES[0]], cosines, known)
             self._advance(model, last, number, {i: honest[i] for i in accepted})
         arrays: dict[str, Any] = {f"{eta}|{size}": array for (eta, size), array in losses.items()}
         np.savez(
@@ -289,11 +298,11 @@ class World:
         return {s: sliced(queries, codes, s, self.spec.temperature) for s in SIZES if s <= len(slice_)}
 
     def _base(self, model: Tensors, last: Tensors | None, slice_: PreparedPairs) -> tuple[Tensors, float]:
-        """Look-ahead, decided on the first 256 rows for every slice alike."""
+        """Look-ahead, decided on all measured rows for every slice alike."""
         best, chosen, least = model, 0.0, np.inf
         for step in self.spec.lookahead if last is not None else (0.0,):
             candidate = stepped(model, last, step) if last is not None and step else model
-            loss = float(self._embedded(candidate, slice_)[256][0].mean()) if last is not None else 0.0
+            loss = float(self._embedded(candidate, slice_)[len(slice_)][0].mean()) if last is not None else 0.0
             if loss < least:
                 best, chosen, least = candidate, step, loss
         return best, chosen
@@ -318,21 +327,21 @@ class World:
 
     def _check(self, wanted: int, losses: Matrix) -> None:
         """The row losses give for the first honest client what a verifier writes, to 1 ppm."""
-        got = self._gain(losses, 0)
+        got = self._gain(losses, 0, 1_000)
         if abs(wanted - got) > 1:
             raise AssertionError(f"score_updates gives {wanted} ppm, the losses by row {got} ppm.")
 
-    def _gain(self, losses: Matrix, place: int) -> int:
+    def _gain(self, losses: Matrix, place: int, z_milli: int) -> int:
         """What an honest verifier finds for one candidate on the first slice, before novelty."""
         rows: list[int] = np.rint(1e6 * (losses[0, 0] - losses[1 + place, 0])).astype(np.int64).tolist()
-        return scoring.confident_gain(rows, self.settings.z_milli)
+        return scoring.confident_gain(rows, z_milli)
 
     def _admitted(self, number: int, losses: Matrix, cosines: list[list[int]], to_last: list[int]) -> list[int]:
         """Honest clients accepted by the protocol as it stands."""
         n = self.own
         order = np.random.default_rng([self.seed, number, 3]).permutation(n).tolist()
         novelty = scoring.novelty_ppm([row[:n] for row in cosines[:n]], to_last[:n], order)
-        gains = [self._gain(losses, i) for i in range(n)]
+        gains = [self._gain(losses, i, self.settings.z_milli) for i in range(n)]
         fields = [
             scoring.encode_gain(scoring.effective_gain(gain, new)) for gain, new in zip(gains, novelty, strict=True)
         ]
@@ -345,7 +354,8 @@ class World:
             sent = {bytes([i]): update for i, update in accepted.items()}
             last = dict(registry.parse(registry.DEFAULT).aggregate(sent, self.schema).tensors)
             model = stepped(model, last, self.settings.outer_rate)
-        kept = {f"m:{k}": model[k] for k, _ in self.schema} | {f"l:{k}": a for k, a in (last or {}).items()}
+        kept: dict[str, Any] = {f"m:{k}": model[k] for k, _ in self.schema}
+        kept |= {f"l:{k}": a for k, a in (last or {}).items()}
         np.savez(self._path(number, "state"), **kept)
 
     # --- strategies ---
@@ -355,7 +365,7 @@ class World:
         path = self._path(number, "candidates")
         if not path.exists():
             made = self.candidates(number, slice_)
-            np.savez(path, **{f"{n}|{k}": a for n, u in made.items() for k, a in u.items()})
+            _keep(path, made)
         with np.load(path) as found:
             names = list(dict.fromkeys(name.split("|")[0] for name in found.files))
             return {n: {k: found[f"{n}|{k}"] for k, _ in self.schema} for n in names}
@@ -367,8 +377,9 @@ class World:
         rng = np.random.default_rng([self.seed, number, 11])
         found = dict(honest)
         window = self.federation.window(self.own, number)
+        is_full = (self.seed, number) in self.settings.full
         shares = {"noisy-20": 0.2, "noisy-40": 0.4, "shuffled": 1.0}
-        for name, share in shares.items() if number in self.settings.full else list(shares.items())[1:]:
+        for name, share in shares.items() if is_full else list(shares.items())[1:]:
             found[name] = self._fit(model, _mispaired(window, partly_shuffled(len(window), share, rng)), number)
         found["public-reference"] = self._fit(model, self.public, number, seed=1)
         found["public"] = self._fit(model, self.public, number)
@@ -376,9 +387,9 @@ class World:
         found["public-next"] = self._fit(ahead, self.public, number)
         both = {k: a + found["public-next"][k] for k, a in found["public"].items()}
         found["public-twice"] = both if norm(both) <= self.spec.max_norm else at_norm(both, self.spec.max_norm)
-        found["leak-256"] = self._fit(model, _rows(slice_, range(256)), number)
-        if number in self.settings.full:
-            found["leak-128"] = self._fit(model, _rows(slice_, [*range(128), *range(128)]), number)
+        found["leak"] = self._fit(model, slice_, number)
+        if is_full:
+            found["leak-half"] = self._fit(model, _rows(slice_, [*range(128), *range(128)]), number)
             found |= self._split(model, window, number)
         found |= self._made_up(honest, found, last, number, rng)
         return found
@@ -402,7 +413,7 @@ class World:
         rng: np.random.Generator,
     ) -> dict[str, Tensors]:
         """Strategies that train nothing."""
-        public, is_full = trained["public"], number in self.settings.full
+        public, is_full = trained["public"], (self.seed, number) in self.settings.full
         bound, usual = self.spec.max_norm, float(np.median([norm(honest[f"honest-{i}"]) for i in range(self.own)]))
         shape = honest["self"]
         size = sum(a.size for a in shape.values())
@@ -449,6 +460,11 @@ class World:
     def _fit(self, model: Tensors, pairs: PreparedPairs, number: int, seed: int = 0) -> Tensors:
         fit(self.model, model, pairs, self.spec, seed=1_000 * self.seed + 10 * number + self.own + 500 * seed)
         return clipped_update(self.model, model, self.spec.max_norm)[0]
+
+
+def _keep(path: Path, updates: Mapping[str, Tensors]) -> None:
+    arrays: dict[str, Any] = {f"{n}|{k}": a for n, u in updates.items() for k, a in u.items()}
+    np.savez(path, **arrays)
 
 
 def _rows(pairs: PreparedPairs, rows: Any) -> PreparedPairs:

@@ -330,12 +330,15 @@ class Executor:
     async def _public_update(self, number: int) -> bytes | None:
         """What training on the public benchmark gives, as it travels; None, which the log explains, where it cannot be had.
 
-        The seed is the round's number, so anybody with a machine like ours can do it again.
+        None, too, while the model is the genesis model: see `measure`. The seed is the round's number, so anybody with a machine like ours
+        can do it again.
         """
         if self.ports.trainer is None:
             log.warning("round %d gets no public update: this steward has no trainer", number)
             return None
-        model_hash, cid, _round = await self.ports.chain.read(Call("RoundManager", "latestModel"))
+        model_hash, cid, made_in = await self.ports.chain.read(Call("RoundManager", "latestModel"))
+        if made_in == 0:
+            return None
         try:
             checkpoint = await self.model(model_hash, cid)
             job = TrainJob(number, checkpoint, number, benchmark=self.public_benchmark)
@@ -392,7 +395,11 @@ class Executor:
             self._learn(found.number, replace(self.facts_of(found.number), word=(word, salt)))
 
     async def measure(self, state: State, found: Round, wanted: Sequence[int]) -> Mapping[int, int]:
-        """What an honest verifier writes about these updates: field by index."""
+        """What an honest verifier writes about these updates: field by index.
+
+        There is no look-ahead along a public update from the genesis model: what training on anything teaches first, it would take
+        from everybody (docs/adr/0018-public-look-ahead.md).
+        """
         assert self.ports.trainer is not None, "a node without a trainer port must not score"
         fetched = self.facts_of(found.number).fetched
         valid = [index for index, (outcome, _) in sorted(fetched.items()) if outcome is Fetched.VALID]
@@ -400,7 +407,7 @@ class Executor:
         measured = [index for index in wanted if index in valid]
         schema = await self._schema(found)
         slice_ = await self.benchmark(found)
-        public = slice_.public_update
+        public = None if last is None else slice_.public_update
         job = ScoreJob(
             round=found.number,
             checkpoint=await self.model(found.parent_model_hash, found.parent_model_cid),

@@ -32,21 +32,22 @@ class PublicTrainer(ToyTrainer):
         return await super().train(replace(job, seed=77, benchmark=TASK.benchmark("public")))
 
 
-def play(folder: Path, **changes: Any) -> tuple[Round, list[Mapping[int, int]], bytes]:
-    """One round: its record, what each member measures of every update, and the slice's file."""
+def play(folder: Path, number: int = 2, **changes: Any) -> tuple[Round, list[Mapping[int, int]], bytes, bytes]:
+    """A round (the second has a last aggregate): its record, what each member measures of every update, slice's file, parent model."""
 
     async def story():
-        community = Community(folder, members=MEMBERS, **changes)
+        community = Community(folder, members=MEMBERS, rounds=number, **changes)
         await community.start()
-        await community.until(lambda: community.is_over(1))
+        await community.until(lambda: community.is_over(number))
         members = [node for node in community.nodes if node.name.startswith("member")]
-        found = members[0].state.rounds[1]
+        found = members[0].state.rounds[number]
         wanted = list(range(len(found.reveals)))
         fields = [await node.driver.executor.measure(node.state, found, wanted) for node in members]
         _hash, cid = found.benchmark
         data = await members[0].driver.executor._get(cid, 1 << 24, _hash)
+        parent = await members[0].driver.executor.model(found.parent_model_hash, found.parent_model_cid)
         await community.stop()
-        return found, fields, data
+        return found, fields, data, parent
 
     return run_virtual(story())
 
@@ -56,13 +57,13 @@ def gains(found: Round) -> dict[str, int]:
 
 
 def test_verifiers_move_the_base_along_the_stewards_update_and_agree_to_the_bit(tmp_path):
-    plain, _, rows = play(tmp_path / "plain", trainers={4: PublicTrainer})
-    found, fields, data = play(tmp_path / "public", trainers={4: PublicTrainer}, is_public=True)
+    plain, _, rows, _ = play(tmp_path / "plain", trainers={4: PublicTrainer})
+    found, fields, data, parent = play(tmp_path / "public", trainers={4: PublicTrainer}, is_public=True)
     assert all(field == fields[0] for field in fields)
     file = split_slice(data)
     assert file.rows == rows
     assert file.public_update is not None
-    job = TrainJob(1, TASK.genesis(), 1, benchmark=TASK.benchmark("public"))
+    job = TrainJob(2, parent, 2, benchmark=TASK.benchmark("public"))
     trained = run_virtual(ToyTrainer(TASK, "anybody").train(job))
     assert file.public_update == trained.update  # anybody can repeat what the steward published
     cheat = address_of("member/4")
@@ -106,15 +107,15 @@ def test_a_bad_public_update_is_left_out_by_everybody_and_said_to_be(tmp_path, n
     update = run_virtual(ToyTrainer(TASK, "x").train(TrainJob(1, TASK.genesis(), 1, benchmark=rows))).update
     data = rows + PREFIX + b"2\n" + update if name == "unknown version" else join_slice(rows, spoilt(name, update))
     with caplog.at_level(logging.WARNING, "commonweight.executor"):
-        found, fields, stored = play(tmp_path / "bad", slices=lambda _number: data)
+        found, fields, stored, _ = play(tmp_path / "bad", slices=lambda _number: data)
     assert stored == data
     assert found.phase is Phase.FINALIZED
     assert found.is_sealed
     assert all(field == fields[0] for field in fields)
     said = [r.getMessage() for r in caplog.records if "without the steward's public update" in r.getMessage()]
     assert len(said) >= MEMBERS
-    assert len(set(said)) == 1
-    plain, fields_of_rows, _ = play(tmp_path / "plain")
+    assert len({text.partition(":")[2] for text in said}) == 1
+    plain, fields_of_rows, _, _ = play(tmp_path / "plain", slices=lambda _number: rows)
     assert gains(found) == gains(plain)
     assert sorted(fields[0].values()) == sorted(fields_of_rows[0].values())
 
@@ -123,9 +124,19 @@ def test_a_valid_update_in_the_file_changes_the_scores(tmp_path):
     """The control of the test above: without the fault the same file counts."""
     rows = TASK.benchmark("slice/1")
     update = run_virtual(ToyTrainer(TASK, "x").train(TrainJob(1, TASK.genesis(), 1, benchmark=rows))).update
-    found, _, _ = play(tmp_path / "good", slices=lambda _number: join_slice(rows, update))
-    plain, _, _ = play(tmp_path / "plain")
+    found, *_ = play(tmp_path / "good", slices=lambda _number: join_slice(rows, update))
+    plain, *_ = play(tmp_path / "plain", slices=lambda _number: rows)
     assert all(gains(found)[trainer] < gain for trainer, gain in gains(plain).items())
+
+
+def test_from_the_genesis_model_there_is_no_such_look_ahead(tmp_path):
+    rows = TASK.benchmark("slice/1")
+    update = run_virtual(ToyTrainer(TASK, "x").train(TrainJob(1, TASK.genesis(), 1, benchmark=rows))).update
+    with_it, *_ = play(tmp_path / "with", 1, slices=lambda _number: join_slice(rows, update))
+    without, *_ = play(tmp_path / "without", 1, slices=lambda _number: rows)
+    assert gains(with_it) == gains(without)
+    _, _, data, _ = play(tmp_path / "steward", 1, is_public=True)
+    assert data == rows  # so the steward does not make one
 
 
 def test_a_steward_whose_training_fails_still_opens_its_round(tmp_path, caplog):
@@ -137,11 +148,11 @@ def test_a_steward_whose_training_fails_still_opens_its_round(tmp_path, caplog):
             return await super().train(job)
 
     with caplog.at_level(logging.WARNING, "commonweight.executor"):
-        found, _, data = play(tmp_path, is_public=True, steward_trainer=Failing)
+        found, _, data, _ = play(tmp_path, is_public=True, steward_trainer=Failing)
     assert found.phase is Phase.FINALIZED
     assert found.is_sealed
     assert split_slice(data).public_update is None
-    assert any("round 1 gets no public update" in r.getMessage() for r in caplog.records)
+    assert any("round 2 gets no public update" in r.getMessage() for r in caplog.records)
 
 
 def test_an_unsealed_round_is_scored_on_the_public_benchmark_alone(tmp_path):

@@ -169,10 +169,10 @@ def test_relative_pay_says_most_where_honest_nodes_earn_nothing():
 
 
 def test_a_leak_is_scored_on_the_leaked_rows_only():
-    names = ("honest-0", "honest-1", "leak-256", "leak-128")
+    names = ("honest-0", "honest-1", "leak", "leak-half")
     losses = np.full((5, 2, 128), 2.0)
     losses[1:3] -= 0.1
-    losses[4, 1] -= 0.1  # leak-128 gains where it did not train: must not count
+    losses[4, 1] -= 0.1  # leak-half gains where it did not train: must not count
     losses[3] -= 0.1
     measured = a_round({}, names=names, losses={(0.25, 128): losses}, cosines=np.eye(4, dtype=int) * 10**6)
     measured = dataclasses.replace(
