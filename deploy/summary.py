@@ -119,7 +119,7 @@ def _why(watcher: Watcher, member: Member) -> list[dict[str, Any]]:
             continue
         verdict = found.settled.get(reveal.index)
         trainer, verifier, attester = rewards_of(
-            found, reveal.index, rules, watcher.state.epochs.get(found.epoch, rules.scoring)
+            found, reveal.index, rules, watcher.state.scoring_of(found.epoch, rules.scoring)
         )
         lines.append(
             {

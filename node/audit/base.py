@@ -107,7 +107,7 @@ class ReplayBase:
 
     def scoring_of(self, found: Round) -> Scoring:
         """How the verdicts of a round are reached: as its guideline epoch says."""
-        return self.state.epochs.get(found.epoch, self.rules.scoring)
+        return self.state.scoring_of(found.epoch, self.rules.scoring)
 
     def tally_params(self, found: Round) -> TallyParams:
         """The same, for `incentives.scoring`."""

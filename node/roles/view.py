@@ -110,7 +110,7 @@ class View:
 
     def scoring_of(self, found: Round) -> Scoring:
         """How the verdicts of a round are reached: as its guideline epoch says."""
-        return self.state.epochs.get(found.epoch, self.scoring)
+        return self.state.scoring_of(found.epoch, self.scoring)
 
     def facts_of(self, number: int) -> Facts:
         """Our facts about a round, empty at first."""
