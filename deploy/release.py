@@ -128,7 +128,7 @@ class Release:
         await acts.queue(desk, which)
         self.say("the vote is won; the proposal waits in the timelock")
         eta = (await desk.state()).proposals[int(proposal["id"])].eta
-        while await desk.now() < eta:
+        while await desk.now() < eta:  # noqa: ASYNC110 - nobody tells us that the chain's time has passed
             await asyncio.sleep(0.3)
         await acts.execute(desk, which)
 
