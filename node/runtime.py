@@ -18,6 +18,7 @@ from node.adapters.clock_system import SystemClock
 from node.adapters.signer_keystore import KeystoreSigner
 from node.combine import require_guideline
 from node.config import Config
+from node.dao.honour import require_honoured
 from node.driver import Driver, DriverConfig
 from node.executor import Executor, Ports
 from node.health import HealthServer, Vitals
@@ -30,6 +31,7 @@ from node.outbox import OUTBOX, serve_outbox
 from node.ports import BlobStore, Gossip, Trainer
 from node.protocol.errors import ConfigError
 from node.protocol.guideline import Guideline
+from node.protocol.types import Call
 from node.roles.steward import StewardPlan
 from node.store import NodeStore
 
@@ -72,19 +74,24 @@ def read_file(path: Path, what: str, hint: str) -> bytes:
         raise ConfigError(f"The {what} {path} cannot be read: {error.strerror}.", hint=hint) from error
 
 
-def load_guideline(config: Config, manifest: Manifest) -> Guideline:
+def load_guideline(config: Config, manifest: Manifest, in_force: bytes | None = None) -> Guideline:
     """The guideline on disk, which must be the one the contracts pin, and one that can be carried out.
+
+    Args:
+        config: settings of the node.
+        manifest: of the deployment; its guideline is the founding one.
+        in_force: hash of the one in force where the chain was asked; None takes the founding one.
 
     Raises:
         ConfigError: it is another one, or asks for what is not possible.
     """
     data = read_file(config.network.guideline, "guideline", "It comes with the network's files.")
     guideline = Guideline.parse(data)
-    if guideline.hash != manifest.guideline.hash:
+    wanted = in_force or manifest.guideline.hash
+    if guideline.hash != wanted:
         raise ConfigError(
-            f"The guideline {config.network.guideline} hashes to {guideline.hash.hex()}, "
-            f"the contracts pin {manifest.guideline.hash.hex()}.",
-            hint="Fetch the network's current guideline, or point network.manifest at the right deployment.",
+            f"The guideline {config.network.guideline} hashes to {guideline.hash.hex()}, the contracts pin {wanted.hex()}.",
+            hint="Get the one in force with `commonweight guideline fetch`, or point network.manifest at the right deployment.",
         )
     require_guideline(guideline)
     return guideline
@@ -134,7 +141,6 @@ async def open_node(
         trainer: one to share likewise; None opens one where a role needs it.
     """
     manifest = load_manifest(config.network.manifest)
-    guideline = load_guideline(config, manifest)
     signer = load_signer(config)
     roles = frozenset(config.node.roles)
     async with AsyncExitStack() as stack:
@@ -146,6 +152,9 @@ async def open_node(
             code_hashes=manifest.code_hashes,
         )
         stack.push_async_callback(chain.close)
+        _, in_force, _ = await chain.read(Call("GuidelineRegistry", "current"))
+        guideline = load_guideline(config, manifest, in_force)
+        require_honoured(guideline, config, trains=bool(roles & TRAINER_ROLES))
         gossip = await _open_gossip(config, manifest) if roles & GOSSIP_ROLES else None
         if gossip is not None:
             stack.push_async_callback(gossip.close)

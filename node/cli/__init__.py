@@ -18,6 +18,7 @@ from node.cli import (  # noqa: F401 - registers the commands
     join,
     keys,
     node,
+    ownership,
     release,
     rounds,
 )
