@@ -190,7 +190,7 @@ def rolls(view):
 def with_votes(wanted, *, rolled=0, **rounds):
     found = {int(key[1:]): value for key, value in rounds.items()}
     votes = {(wanted, bytes(32)): frozenset({0})} if wanted else {}
-    totals = {number: 1 for number in range(1, rolled + 1)}
+    totals = dict.fromkeys(range(1, rolled + 1), 1)
     return state_of(rounds=found, catalogue=Catalogue(score_votes=votes, credit_totals=totals))
 
 
