@@ -18,6 +18,8 @@ from node.protocol.errors import ConfigError
 if TYPE_CHECKING:  # imported by the commands that need it: it loads web3
     from node.dao.calls import Action
     from node.dao.desk import Desk
+    from node.dao.power import Power
+    from node.protocol.state import State
 
 dao_app = group("dao", "Govern: lock tokens, propose, vote, execute.")
 propose_app = typer.Typer(help="Propose a decision; it is tried out before it is sent.", no_args_is_help=True)
@@ -45,6 +47,10 @@ def at_desk(config: Path, work: Callable[[Desk], Coroutine[Any, Any, Any]], *, s
 def cwt(amount: str | int | None) -> str:
     """A token amount of an answer, for people."""
     return "–" if amount is None else console.cwt(int(amount))
+
+
+async def _state(desk: Desk) -> State:
+    return await desk.state()
 
 
 def _amount(text: str) -> int | None:
@@ -110,10 +116,11 @@ def dao_power(
 ) -> None:
     """Voting power, and where it comes from: tokens, curve, delegation, cap."""
     from node.dao import views
+    from node.dao.power import power_of
     from node.dao.proposal import address
 
     if everybody:
-        found = at_desk(config, views.powers, sign=False)
+        found = views.powers(at_desk(config, _state, sign=False))
         if as_json:
             console.print_json(found)
             return
@@ -122,7 +129,12 @@ def dao_power(
         say({"Gini of votes": found["gini"], "largest share": found["largest_share"]}, as_json=False)
         return
     who = address(account) if account else None
-    power = at_desk(config, lambda desk: views.power_of(desk, who or desk.me), sign=who is None)
+
+    async def ask(desk: Desk) -> Power:
+        linear = desk.manifest.params.governance.linear_up_to
+        return power_of(await desk.state(), who or desk.me, linear, await desk.now())
+
+    power = at_desk(config, ask, sign=who is None)
     if as_json:
         shown = {name: getattr(power, name) for name in ("account", "is_member", "delegate", "free_at")}
         amounts = ("liquid", "locked", "leaving", "units", "delegated", "votes", "total", "linear_up_to")
@@ -356,7 +368,11 @@ def dao_list(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False)
     """All proposals: state, votes, what comes next."""
     from node.dao import views
 
-    rows = at_desk(config, views.proposals, sign=False)
+    async def ask(desk: Desk) -> list[dict[str, Any]]:
+        floor = desk.manifest.params.governance.quorum_floor
+        return views.proposals(await desk.state(), await desk.now(), floor)
+
+    rows = at_desk(config, ask, sign=False)
     if as_json:
         console.print_json(rows)
         return
@@ -378,7 +394,11 @@ def dao_show(which: WhichArgument, config: ConfigOption = DEFAULT_CONFIG, as_jso
     """One proposal: what it would do, in words and as calls, and every vote."""
     from node.dao import views
 
-    found = at_desk(config, lambda desk: views.proposal(desk, which), sign=False)
+    async def ask(desk: Desk) -> dict[str, Any]:
+        floor, contracts = desk.manifest.params.governance.quorum_floor, desk.manifest.contracts
+        return views.proposal(await desk.state(), which, await desk.now(), floor, contracts)
+
+    found = at_desk(config, ask, sign=False)
     if as_json:
         console.print_json(found)
         return

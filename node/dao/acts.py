@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from node.dao.ballots import SPLIT, SUPPORT, Ballot, find, fold, shares, split_params
-from node.dao.calls import describe, duration, moment
+from node.dao.ballots import SUPPORT, find, numbered, operation, shares, split_params
+from node.dao.calls import decode, describe, duration, moment
 from node.dao.desk import Desk, receipt_row
 from node.dao.proposal import Proposal, address
 from node.dao.rehearsal import rehearse, require_possible
-from node.dao.views import ballot_state
 from node.protocol.errors import ConfigError
+from node.protocol.governance import FRACTIONAL, GovernorProposal, ProposalState
 from node.protocol.types import Call
 
 
@@ -105,8 +105,9 @@ async def propose(desk: Desk, proposal: Proposal, *, force: bool = False, send: 
         (refusal,) = await desk.chain.simulate(desk.me, [call])
         return answer | {"could_propose": refusal is None, "refused": refusal.what if refusal else ""}
     receipt = await desk.send(call.contract, call.function, *call.arguments)
-    ballot = fold(await desk.events())[number]
-    return answer | {"number": ballot.number, "starts": ballot.starts, "ends": ballot.ends, **receipt_row(receipt)}
+    proposals = numbered((await desk.state()).proposals)
+    place, made = next((place, one) for place, one in proposals.items() if one.number == number)
+    return answer | {"number": place, "starts": made.vote_start, "ends": made.vote_end, **receipt_row(receipt)}
 
 
 async def vote(
@@ -118,39 +119,42 @@ async def vote(
         ConfigError: no such proposal, no votes at its snapshot, or it is not open.
         TransactionReverted: voted already.
     """
-    ballot = find(fold(await desk.events()), which)
-    await _require_open(desk, ballot)
-    votes = await desk.read("CommunityGovernor", "getVotes", desk.me, ballot.starts)
-    votes -= await desk.read("CommunityGovernor", "usedVotes", ballot.id, desk.me) if split else 0
+    state = await desk.state()
+    number, found = find(state.proposals, which)
+    await _require_open(desk, number, found)
+    votes = state.votes_at(desk.me, found.snapshot)
+    if split and desk.me in found.voters:
+        votes -= found.voters[desk.me].weight
     if votes == 0:
         raise ConfigError(
             "You have no votes in this proposal.",
-            why=f"Votes count as of its start, {moment(ballot.starts)}; tokens locked or delegated later count for later proposals.",
+            why=f"Votes count as of its start, {moment(found.snapshot)}; what is locked or delegated later counts for later proposals.",
             hint="`commonweight dao power` explains yours.",
         )
     if split:
         divided = shares(votes, parts)
-        arguments: tuple[Any, ...] = (ballot.id, SPLIT, reason, split_params(*divided))
+        arguments: tuple[Any, ...] = (found.number, FRACTIONAL, reason, split_params(*divided))
         receipt = await desk.send("CommunityGovernor", "castVoteWithReasonAndParams", *arguments)
     else:
-        choice = next(place for place, part in enumerate(parts) if part)
-        divided = tuple(votes if place == choice else 0 for place in range(3))  # type: ignore[assignment]  # three of them
-        receipt = await desk.send("CommunityGovernor", "castVoteWithReason", ballot.id, choice, reason)
+        chosen = next(place for place, part in enumerate(parts) if part)
+        divided = (votes * (chosen == 0), votes * (chosen == 1), votes * (chosen == 2))
+        receipt = await desk.send("CommunityGovernor", "castVoteWithReason", found.number, chosen, reason)
     return {
-        "proposal": ballot.number,
+        "proposal": number,
         **{name: str(part) for name, part in zip(SUPPORT, divided, strict=True)},
         **receipt_row(receipt),
     }
 
 
-async def _require_open(desk: Desk, ballot: Ballot) -> None:
-    state, now = await ballot_state(desk, ballot), await desk.now()
-    if state == "pending":
+async def _require_open(desk: Desk, number: int, found: GovernorProposal) -> None:
+    now, floor = await desk.now(), desk.manifest.params.governance.quorum_floor
+    state = (await desk.state()).proposal_state(found.number, now, floor)
+    if state is ProposalState.PENDING:
         raise ConfigError(
-            f"The vote on proposal {ballot.number} starts in {duration(ballot.starts - now)}.", hint="Vote after that."
+            f"The vote on proposal {number} starts in {duration(found.vote_start - now + 1)}.", hint="Vote after that."
         )
-    if state != "active":
-        raise ConfigError(f"The vote on proposal {ballot.number} is over: it is {state}.")
+    if state is not ProposalState.ACTIVE:
+        raise ConfigError(f"The vote on proposal {number} is over: it is {state.name.lower()}.")
 
 
 async def queue(desk: Desk, which: str) -> dict[str, Any]:
@@ -159,10 +163,10 @@ async def queue(desk: Desk, which: str) -> dict[str, Any]:
     Raises:
         TransactionReverted: it has not won (yet).
     """
-    ballot = find(fold(await desk.events()), which)
-    receipt = await desk.send("CommunityGovernor", "queue", *ballot.operation)
-    eta = await desk.read("CommunityGovernor", "proposalEta", ballot.id)
-    return {"proposal": ballot.number, "eta": eta, "executable": moment(eta), **receipt_row(receipt)}
+    number, found = find((await desk.state()).proposals, which)
+    receipt = await desk.send("CommunityGovernor", "queue", *operation(found))
+    eta = await desk.read("CommunityGovernor", "proposalEta", found.number)
+    return {"proposal": number, "eta": eta, "executable": moment(eta), **receipt_row(receipt)}
 
 
 async def execute(desk: Desk, which: str) -> dict[str, Any]:
@@ -171,11 +175,12 @@ async def execute(desk: Desk, which: str) -> dict[str, Any]:
     Raises:
         TransactionReverted: not queued, too early, or an action fails.
     """
-    ballot = find(fold(await desk.events()), which)
-    receipt = await desk.send("CommunityGovernor", "execute", *ballot.operation)
-    actions = ballot.actions(desk.manifest.contracts)
+    number, found = find((await desk.state()).proposals, which)
+    receipt = await desk.send("CommunityGovernor", "execute", *operation(found))
+    calls = zip(found.targets, found.calldatas, strict=True)
+    actions = [decode(target, data, desk.manifest.contracts) for target, data in calls]
     done = [describe(action, "did") for action in actions if action is not None]
-    return {"proposal": ballot.number, "done": done, **receipt_row(receipt)}
+    return {"proposal": number, "done": done, **receipt_row(receipt)}
 
 
 async def cancel(desk: Desk, which: str) -> dict[str, Any]:
@@ -184,10 +189,10 @@ async def cancel(desk: Desk, which: str) -> dict[str, Any]:
     Raises:
         TransactionReverted: somebody else's, or the vote has started.
     """
-    ballot = find(fold(await desk.events()), which)
+    number, found = find((await desk.state()).proposals, which)
     if desk.me == await desk.read("Guardian", "account"):
         governor = desk.manifest.contracts["CommunityGovernor"]
-        receipt = await desk.send("Guardian", "cancel", governor, *ballot.operation)
+        receipt = await desk.send("Guardian", "cancel", governor, *operation(found))
     else:
-        receipt = await desk.send("CommunityGovernor", "cancel", *ballot.operation)
-    return {"proposal": ballot.number, **receipt_row(receipt)}
+        receipt = await desk.send("CommunityGovernor", "cancel", *operation(found))
+    return {"proposal": number, **receipt_row(receipt)}

@@ -14,6 +14,7 @@ from node.dao.advice import explained
 from node.manifest import Manifest, load_manifest
 from node.ports import Receipt
 from node.protocol.errors import LocalProtocolError, TransactionReverted
+from node.protocol.state import State, apply
 from node.protocol.types import Address, Call, ChainEvent
 from node.runtime import load_signer
 
@@ -47,6 +48,13 @@ class Desk:
         if self._events is None:
             self._events = await read_history(self.chain, self.manifest.deployment_block)
         return self._events
+
+    async def state(self) -> State:
+        """The network now, folded from all its events."""
+        state = State()
+        for event in await self.events():
+            state = apply(state, event)
+        return state
 
     async def now(self) -> int:
         """Time of the newest block: what votes and delays count by."""

@@ -5,45 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from incentives.voting import CAP_DIVISOR, voting_units
+from incentives.voting import CAP_DIVISOR
 from incentives.voting import votes as votes_of
 from node.dao.calls import cwt, duration
-from node.protocol.types import Address, ChainEvent
-
-
-@dataclass(frozen=True, slots=True)
-class Vault:
-    """The vault as its events tell it: what each account has locked, and whom its units follow."""
-
-    locked: Mapping[Address, int]
-    delegates: Mapping[Address, Address]
-
-    def units(self, linear_up_to: int) -> dict[Address, int]:
-        """f(locked) of every account."""
-        return {account: voting_units(amount, linear_up_to) for account, amount in self.locked.items()}
-
-    def delegated(self, linear_up_to: int) -> dict[Address, int]:
-        """Units that follow each delegate, before cap and membership."""
-        sums: dict[Address, int] = {}
-        for account, units in self.units(linear_up_to).items():
-            delegate = self.delegates.get(account, account)
-            sums[delegate] = sums.get(delegate, 0) + units
-        return sums
-
-
-def fold(events: Iterable[ChainEvent]) -> Vault:
-    """The vault from its events; those of other contracts are passed over."""
-    locked: dict[Address, int] = {}
-    delegates: dict[Address, Address] = {}
-    for event in events:
-        if event.contract != "VotingVault":
-            continue
-        a = event.arguments
-        if event.name in ("Locked", "UnlockStarted"):
-            locked[Address(a["account"])] = a["locked"]
-        elif event.name == "DelegateChanged":
-            delegates[Address(a["delegator"])] = Address(a["toDelegate"])
-    return Vault(locked, delegates)
+from node.protocol.state import Lock, State
+from node.protocol.types import Address, MemberStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +91,37 @@ class Power:
         else:
             why = f"below the cap of {_units(cap)}, a tenth of all {_units(self.total)} units"
         return [f"Votes: {_units(self.votes)}, {why}."]
+
+
+def power_of(state: State, account: Address, linear_up_to: int, now: int) -> Power:
+    """An account's voting power.
+
+    Args:
+        state: the network now.
+        account: whose.
+        linear_up_to: T of the curve, 10⁻¹⁸ CWT.
+        now: of the newest block, seconds.
+    """
+    lock = state.locks.get(account, Lock())
+    received = {
+        other: state.units[other]
+        for other, delegate in state.delegates.items()
+        if delegate == account and other != account and state.units.get(other, 0)
+    }
+    return Power(
+        account=account,
+        is_member=state.member(account).status in (MemberStatus.ACTIVE, MemberStatus.EXITING),
+        liquid=state.balances.get(account, 0),
+        locked=lock.amount,
+        leaving=lock.leaving,
+        free_at=lock.free_at,
+        linear_up_to=linear_up_to,
+        units=state.units.get(account, 0),
+        delegate=state.delegates.get(account, account),
+        received=received,
+        total=state.vault.total.latest,
+        now=now,
+    )
 
 
 def concentration(votes: Iterable[int]) -> tuple[float, float]:

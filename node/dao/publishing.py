@@ -8,22 +8,18 @@ from typing import Any
 from node.dao import files as content
 from node.dao import releases
 from node.dao.acts import propose
-from node.dao.calls import Action, cwt
+from node.dao.calls import Action, cwt, to_name
 from node.dao.desk import Desk, receipt_row
 from node.dao.files import BENCHMARK_BYTES, Files
 from node.dao.measure import Measure
 from node.dao.proposal import Proposal, add_benchmark
-from node.dao.releases import Benchmark, Candidate, Line, Shelf, Version, gate, require_gate
+from node.dao.releases import Addition, Candidate, Line, gate, require_gate, version_of
 from node.protocol.cid import cid_from_digest, compute_cid
 from node.protocol.errors import ConfigError
 from node.protocol.guideline import Guideline
+from node.protocol.releases import Catalogue, Version
 from node.protocol.types import Phase
 from node.store import sha256
-
-
-async def shelf_of(desk: Desk) -> Shelf:
-    """The community's releases and benchmarks."""
-    return releases.fold(await desk.events())
 
 
 async def finalised(desk: Desk, number: int) -> dict[str, Any]:
@@ -45,10 +41,11 @@ async def last_finalised(desk: Desk) -> int:
     Raises:
         ConfigError: there is none.
     """
-    numbers = [event.arguments["round"] for event in await desk.events() if event.name == "RoundFinalized"]
+    rounds = (await desk.state()).rounds
+    numbers = [number for number, found in rounds.items() if found.phase is Phase.FINALIZED]
     if not numbers:
         raise ConfigError("No round is finalised yet.", hint="`commonweight round list` shows them.")
-    return int(numbers[-1])
+    return max(numbers)
 
 
 # --- measuring --------------------------------------------------------------------------------------------------------
@@ -70,12 +67,12 @@ async def make_candidate(
         ConfigError: the round is not finalised, or a benchmark to add exists already.
         BlobUnavailable: model or benchmark could not be had.
     """
-    found, shelf = await finalised(desk, number), await shelf_of(desk)
-    rows = await benchmark_rows(files, shelf.active)
+    found, catalogue = await finalised(desk, number), (await desk.state()).catalogue
+    rows = await benchmark_rows(files, releases.active(catalogue))
     for name in added or {}:
-        if name in shelf.benchmarks:
+        if to_name(name) in catalogue.benchmarks:
             raise ConfigError(f"The benchmark {name} exists already.", hint="A name is used once; choose another.")
-    new = tuple(Benchmark(name, sha256(data), compute_cid(data)) for name, data in sorted((added or {}).items()))
+    new = tuple(Addition(name, sha256(data), compute_cid(data)) for name, data in sorted((added or {}).items()))
     guideline = await content.guideline_of(desk, files, found["epoch"])
     cid = cid_from_digest(found["cid"])
     model = await content.checkpoint(desk, files, found["modelHash"], cid, guideline.update.max_bytes)
@@ -83,7 +80,7 @@ async def make_candidate(
     return Candidate(number, found["modelHash"], cid, scores, new)
 
 
-async def benchmark_rows(files: Files, benchmarks: Sequence[Benchmark]) -> dict[str, bytes]:
+async def benchmark_rows(files: Files, benchmarks: Sequence[Addition]) -> dict[str, bytes]:
     """Rows of benchmarks by name, with the hashes that the chain names."""
     return {
         one.name: await content.fetch(files, one.cid, one.content_hash, max_bytes=BENCHMARK_BYTES) for one in benchmarks
@@ -93,7 +90,7 @@ async def benchmark_rows(files: Files, benchmarks: Sequence[Benchmark]) -> dict[
 async def table(desk: Desk, candidate: Candidate) -> list[Line]:
     """The candidate against its parent."""
     regression = await desk.read("ReleaseRegistry", "maxRegression")
-    return gate(candidate, await shelf_of(desk), regression)
+    return gate(candidate, (await desk.state()).catalogue, regression)
 
 
 async def readiness(desk: Desk, candidate: Candidate) -> dict[str, Any]:
@@ -124,11 +121,11 @@ async def attest(desk: Desk, files: Files, measure: Measure, candidate: Candidat
     Raises:
         ConfigError: a score differs by more, the model is not the round's, a benchmark is not measured, or we are no correct attester.
     """
-    found, shelf = await finalised(desk, candidate.round), await shelf_of(desk)
+    found, state = await finalised(desk, candidate.round), await desk.state()
     if (candidate.model_hash, candidate.cid) != (found["modelHash"], cid_from_digest(found["cid"])):
         raise ConfigError(f"The candidate's model is not that of round {candidate.round}.")
     slots = await _our_slots(desk, candidate.round)
-    benchmarks = {one.name: one for one in (*shelf.active, *candidate.added)}
+    benchmarks = {one.name: one for one in (*releases.active(state.catalogue), *candidate.added)}
     if missing := sorted(set(benchmarks) - set(candidate.scores)):
         raise ConfigError(
             f"The candidate has no score of {missing[0]}.", hint="Every active benchmark must be measured."
@@ -158,11 +155,8 @@ async def attest(desk: Desk, files: Files, measure: Measure, candidate: Candidat
 
 
 async def _our_slots(desk: Desk, number: int) -> list[int]:
-    slots = [
-        event.arguments["slot"]
-        for event in await desk.events()
-        if event.name == "Attested" and event.arguments["round"] == number and event.arguments["attester"] == desk.me
-    ]
+    attestations = (await desk.state()).rounds[number].attestations
+    slots = [slot for slot, (attester, _) in attestations.items() if attester == desk.me]
     correct = [slot for slot in slots if (await desk.read("RoundManager", "attestationOf", number, slot))[2]]
     if not correct:
         raise ConfigError(
@@ -180,20 +174,11 @@ async def unclaimed(desk: Desk, number: int) -> dict[int, list[int]]:
 
     Also owners whose update was forfeited: their claim pays nothing, but the credits are not final without it.
     """
-    rolled = await desk.read("ReleaseRegistry", "rolledTo")
-    revealed: dict[int, set[int]] = {}
-    done: dict[int, set[int]] = {}
-    over: set[int] = set()
-    for event in await desk.events():
-        a = event.arguments
-        if event.name == "UpdateRevealed":
-            revealed.setdefault(a["round"], set()).add(a["index"])
-        elif (event.contract, event.name) == ("RewardDistributor", "Claimed"):
-            done.setdefault(a["round"], set()).add(a["index"])
-        elif event.name == "RoundFinalized":
-            over.add(a["round"])
-    wanted = (one for one in sorted(over) if rolled < one <= number)
-    found = {one: sorted(revealed.get(one, set()) - done.get(one, set())) for one in wanted}
+    state = await desk.state()
+    found: dict[int, list[int]] = {}
+    for one, round_ in state.rounds.items():
+        if state.catalogue.rolled_to < one <= number and round_.phase is Phase.FINALIZED:
+            found[one] = sorted({reveal.index for reveal in round_.reveals} - round_.claimed)
     return {one: indices for one, indices in found.items() if indices}
 
 
@@ -229,13 +214,12 @@ async def propose_release(
     Raises:
         ConfigError: a benchmark fell too far, or something else would fail when the proposal is executed.
     """
-    lines, shelf = await table(desk, candidate), await shelf_of(desk)
+    lines, catalogue = await table(desk, candidate), (await desk.state()).catalogue
     if not force:
         require_gate(lines)
     data = notes.encode()
     notes_cid = await files.publish(data) if send else compute_cid(data)
-    parent = shelf.latest.number if shelf.latest else 0
-    struct = candidate.struct(parent, version, (sha256(data), notes_cid))
+    struct = candidate.struct(catalogue.latest, version, (sha256(data), notes_cid))
     actions = [add_benchmark(one.name, one.content_hash, one.cid) for one in candidate.added]
     actions.append(Action("ReleaseRegistry", "publish", (struct,)))
     title = f"Release {'.'.join(map(str, version))}: the model of round {candidate.round}"
@@ -243,15 +227,17 @@ async def propose_release(
     return {"version": ".".join(map(str, version)), **await propose(desk, proposal, force=force, send=send)}
 
 
-def draft_notes(candidate: Candidate, lines: Sequence[Line], shelf: Shelf, guideline: Guideline, text: str) -> str:
+def draft_notes(
+    candidate: Candidate, lines: Sequence[Line], catalogue: Catalogue, guideline: Guideline, text: str
+) -> str:
     """Release notes: what somebody wrote, and the benchmark table against the parent."""
-    parent = shelf.latest
     metric = guideline.documents["versioning"].get("metric", "score")
     rows = [
         f"| {line.benchmark} | {_shown(line.parent)} | {_shown(line.score)} | {_shown(line.change, signed=True)} | {line.verdict} |"
         for line in lines
     ]
-    against = f"release {parent.version_text}" if parent else "no earlier release"
+    parent = catalogue.releases.get(catalogue.latest)
+    against = f"release {version_of(parent)}" if parent else "no earlier release"
     return "\n".join(
         [
             *([text.strip(), ""] if text.strip() else []),

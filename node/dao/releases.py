@@ -1,10 +1,10 @@
-"""Releases as values: the community's releases and benchmarks from its events, candidates, and the gate they must pass. Pure."""
+"""Releases as values: names for people, candidates, and the gate that they must pass. Pure."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from incentives.ownership import BEST_SCORE, least_score
@@ -12,141 +12,51 @@ from node.dao.calls import from_name, to_name
 from node.protocol.cid import cid_from_digest, digest_from_cid
 from node.protocol.errors import ConfigError
 from node.protocol.hashing import abi_encode, keccak256
-from node.protocol.types import Address, ChainEvent, Cid
+from node.protocol.releases import Catalogue, Release, Version
+from node.protocol.types import Address, Cid
 from node.records import from_plain, to_plain
 
 MAX_CANDIDATE_BYTES = 64 * 1024
-Version = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Benchmark:
-    """A benchmark by name: SHA-256 and CID of its rows."""
+class Addition:
+    """A benchmark that a proposal adds: name, SHA-256 and CID of its rows."""
 
     name: str
     content_hash: bytes
     cid: Cid
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
-    """A published release.
+def scores_of(release: Release) -> dict[str, int]:
+    """A release's scores by the benchmark's name for people."""
+    return {from_name(name): ppm for name, ppm in release.scores.items()}
 
-    Attributes:
-        number: counting from 1.
-        parent: the release before it; 0 for none.
-        version: major, minor, patch.
-        round: whose model it is.
-        model_hash: SHA-256 of the checkpoint.
-        cid: of the checkpoint.
-        notes_hash: SHA-256 of the release notes.
-        notes_cid: of the notes.
-        scores: ppm by benchmark.
-        credit_total: credits of all owners.
-        published_at: time of the block.
-        yank_reason: SHA-256 of the reason why it was taken back; empty where it was not.
+
+def version_of(release: Release) -> str:
+    """``1.2.3``."""
+    return ".".join(map(str, release.version))
+
+
+def find(catalogue: Catalogue, number: int) -> Release:
+    """A release by number; 0 is the latest that was not taken back.
+
+    Raises:
+        ConfigError: there is none.
     """
-
-    number: int
-    parent: int
-    version: Version
-    round: int
-    model_hash: bytes
-    cid: Cid
-    notes_hash: bytes
-    notes_cid: Cid
-    scores: Mapping[str, int]
-    credit_total: int
-    published_at: int
-    yank_reason: bytes = b""
-
-    @property
-    def is_yanked(self) -> bool:
-        """Taken back."""
-        return bool(self.yank_reason)
-
-    @property
-    def version_text(self) -> str:
-        """``1.2.3``."""
-        return ".".join(map(str, self.version))
+    found = catalogue.releases.get(number or catalogue.latest)
+    if found is None:
+        raise ConfigError(
+            f"There is no release {number}." if number else "There is no release yet.",
+            hint="`commonweight release list` shows what there is.",
+        )
+    return found
 
 
-@dataclass(frozen=True, slots=True)
-class Shelf:
-    """All releases and benchmarks of a community, and how far its credits are added up."""
-
-    releases: Mapping[int, Release]
-    benchmarks: Mapping[str, Benchmark]
-    retired: frozenset[str] = frozenset()
-    rolled_to: int = 0
-
-    @property
-    def latest(self) -> Release | None:
-        """The latest release that was not taken back."""
-        kept = [release for release in self.releases.values() if not release.is_yanked]
-        return kept[-1] if kept else None
-
-    @property
-    def active(self) -> list[Benchmark]:
-        """Benchmarks that count, by name."""
-        return [one for name, one in sorted(self.benchmarks.items()) if name not in self.retired]
-
-    def release(self, number: int) -> Release:
-        """A release by number; 0 is the latest.
-
-        Raises:
-            ConfigError: there is none.
-        """
-        found = self.latest if number == 0 else self.releases.get(number)
-        if found is None:
-            raise ConfigError(
-                f"There is no release {number or 'yet'}.", hint="`commonweight release list` shows what there is."
-            )
-        return found
-
-
-def fold(events: Iterable[ChainEvent]) -> Shelf:
-    """Releases and benchmarks from the registry's events; those of other contracts are passed over."""
-    releases: dict[int, Release] = {}
-    benchmarks: dict[str, Benchmark] = {}
-    retired: set[str] = set()
-    rolled = 0
-    for event in events:
-        if event.contract != "ReleaseRegistry":
-            continue
-        a = event.arguments
-        match event.name:
-            case "ReleasePublished":
-                releases[a["release"]] = _published(event)
-            case "ReleaseYanked":
-                releases[a["release"]] = replace(releases[a["release"]], yank_reason=a["reasonHash"])
-            case "BenchmarkAdded":
-                name = from_name(a["name"])
-                benchmarks[name] = Benchmark(name, a["contentHash"], cid_from_digest(a["cid"]))
-            case "BenchmarkRetired":
-                retired.add(from_name(a["name"]))
-            case "CreditsRolled":
-                rolled = a["round"]
-    return Shelf(releases, benchmarks, frozenset(retired), rolled)
-
-
-def _published(event: ChainEvent) -> Release:
-    a = event.arguments
-    c = a["candidate"]
-    version = c["version"]
-    return Release(
-        number=a["release"],
-        parent=c["parent"],
-        version=(version["major"], version["minor"], version["patch"]),
-        round=c["round"],
-        model_hash=c["modelHash"],
-        cid=cid_from_digest(c["cid"]),
-        notes_hash=c["notesHash"],
-        notes_cid=cid_from_digest(c["notesCid"]),
-        scores={from_name(score["benchmark"]): score["ppm"] for score in c["scores"]},
-        credit_total=a["creditTotal"],
-        published_at=event.timestamp,
-    )
+def active(catalogue: Catalogue) -> list[Addition]:
+    """Benchmarks that count, by name."""
+    found = (catalogue.benchmarks[name] for name in sorted(catalogue.active))
+    return [Addition(from_name(one.name), one.content_hash, cid_from_digest(one.cid)) for one in found]
 
 
 # --- candidates -------------------------------------------------------------------------------------------------------
@@ -168,7 +78,7 @@ class Candidate:
     model_hash: bytes
     cid: Cid
     scores: Mapping[str, int]
-    added: tuple[Benchmark, ...] = ()
+    added: tuple[Addition, ...] = ()
 
     def struct_scores(self) -> tuple[dict[str, Any], ...]:
         """Scores as the contract wants them: by ascending name."""
@@ -231,11 +141,11 @@ def parse_version(text: str) -> Version:
     return int(parts[0]), int(parts[1]), int(parts[2])
 
 
-def next_version(releases: Sequence[Release]) -> Version:
+def next_version(catalogue: Catalogue) -> Version:
     """The version that follows the last published one, taken back or not: minor + 1; 1.0.0 for the first."""
-    if not releases:
+    if not catalogue.releases:
         return 1, 0, 0
-    major, minor, _ = releases[-1].version
+    major, minor, _ = catalogue.releases[len(catalogue.releases)].version
     return major, minor + 1, 0
 
 
@@ -294,16 +204,16 @@ class Line:
         return {**asdict(self), "change": self.change, "passes": self.passes, "verdict": self.verdict}
 
 
-def gate(candidate: Candidate, shelf: Shelf, max_regression: int) -> list[Line]:
+def gate(candidate: Candidate, catalogue: Catalogue, max_regression: int) -> list[Line]:
     """The candidate's scores against its parent's, by benchmark; what the contract will check.
 
     Args:
         candidate: what shall be released.
-        shelf: the community's releases; the latest is the parent.
+        catalogue: the community's releases; the latest is the parent.
         max_regression: how far a score may fall, ppm.
     """
-    parent = shelf.latest.scores if shelf.latest else {}
-    counting = {one.name for one in shelf.active} | {one.name for one in candidate.added}
+    parent = scores_of(catalogue.releases[catalogue.latest]) if catalogue.latest else {}
+    counting = {from_name(name) for name in catalogue.active} | {one.name for one in candidate.added}
     lines = []
     for name in sorted(counting | set(candidate.scores)):
         before = parent.get(name)
@@ -339,22 +249,22 @@ def require_gate(lines: Sequence[Line]) -> None:
 # --- lineage ----------------------------------------------------------------------------------------------------------
 
 
-def lineage_dot(shelf: Shelf) -> str:
+def lineage_dot(catalogue: Catalogue) -> str:
     """The releases as a Graphviz graph, parents above."""
     lines = [
         "digraph lineage {",
         '  rankdir=TB; node [shape=box, fontname="sans-serif"];',
         '  0 [label="genesis", shape=oval];',
     ]
-    for release in shelf.releases.values():
-        scores = "".join(f"\\n{name} {ppm / 1e6:.4f}" for name, ppm in sorted(release.scores.items()))
+    for release in catalogue.releases.values():
+        scores = "".join(f"\\n{name} {ppm / 1e6:.4f}" for name, ppm in sorted(scores_of(release).items()))
         style = ", style=dashed, color=gray" if release.is_yanked else ""
-        label = f"{release.version_text} (round {release.round}){scores}".replace('"', "'")
+        label = f"{version_of(release)} (round {release.round}){scores}".replace('"', "'")
         lines.append(f'  {release.number} [label="{label}"{style}];')
         lines.append(f"  {release.parent} -> {release.number};")
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def children(shelf: Shelf, parent: int) -> list[Release]:
+def children(catalogue: Catalogue, parent: int) -> list[Release]:
     """Releases built on one; 0 are those on nothing."""
-    return [release for release in shelf.releases.values() if release.parent == parent]
+    return [release for release in catalogue.releases.values() if release.parent == parent]
