@@ -23,7 +23,7 @@ from node.dao.files import Files, checkpoint
 from node.membership import signature, survey
 from node.membership.checks import Check, Community, check_request, check_test_set, failed
 from node.membership.deeds import Applicant, community_of, current_model, describe_update
-from node.membership.office import FOLDER, guideline_in_force, state_of
+from node.membership.office import FOLDER, guideline_in_force
 from node.membership.request import VERSION, Body, Identity, OfferedSet, Request, SampleUpdate, parse, parse_body
 from node.membership.shelf import own_peer_id
 from node.membership.terms import Terms
@@ -80,7 +80,7 @@ async def apply_to_join(desk: Desk, files: Files, options: Options) -> dict[str,
     Raises:
         ConfigError: we are a member, banned, or under review with another request; or the request would be refused.
     """
-    state = await state_of(desk)
+    state = await desk.state()
     standing = state.member(desk.me).status
     if standing not in (MemberStatus.NONE, MemberStatus.APPLIED, MemberStatus.PROBATION):
         raise ConfigError(f"{desk.me} cannot apply: it is {standing.name.lower()}.", hint="`commonweight join list`")
@@ -113,7 +113,7 @@ async def apply_to_join(desk: Desk, files: Files, options: Options) -> dict[str,
     receipt = await desk.send(
         "MemberRegistry", "applyToJoin", sha256(made.data), cid, who.peer_id.encode(), who.encryption_key
     )
-    number = (await state_of(desk)).member(desk.me).application
+    number = (await desk.state()).member(desk.me).application
     answer |= {"application": number, **receipt_row(receipt)}
     write_atomic(folder / "sent.json", json.dumps({"application": number, **receipt_row(receipt)}).encode())
     return answer | await _served(desk, number, options.wait)
@@ -138,7 +138,7 @@ async def _served(desk: Desk, number: int, seconds: int) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     while True:
-        member = (await state_of(replace(desk, _events=None))).member(desk.me)
+        member = (await replace(desk, _events=None).state()).member(desk.me)
         waits = member.application == number and member.status is MemberStatus.APPLIED
         if not waits or loop.time() >= end:
             return {"standing": "REFUSED" if member.status is MemberStatus.NONE else member.status.name}
@@ -250,7 +250,7 @@ async def leave(desk: Desk, *, finish: bool) -> dict[str, Any]:
     Raises:
         ConfigError: our standing does not allow it, or the delay is not over.
     """
-    member, now = (await state_of(desk)).member(desk.me), await desk.now()
+    member, now = (await desk.state()).member(desk.me), await desk.now()
     needed = MemberStatus.EXITING if finish else MemberStatus.ACTIVE
     if member.status is not needed:
         hint = "`join exit` starts one." if finish else "`join exit --finish` ends one that was started."
@@ -260,5 +260,5 @@ async def leave(desk: Desk, *, finish: bool) -> dict[str, Any]:
             f"The exit can be finished in {member.exit_at - now} s.", why="Until then the stake can still be slashed."
         )
     receipt = await desk.send("MemberRegistry", "finishExit" if finish else "startExit")
-    after = (await state_of(desk)).member(desk.me)
+    after = (await desk.state()).member(desk.me)
     return {"standing": after.status.name, "exit_at": after.exit_at or None, **receipt_row(receipt)}

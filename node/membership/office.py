@@ -22,7 +22,7 @@ from node.membership.review import MAX_REASON, VERSION, Measured, Review, parse,
 from node.protocol.cid import cid_from_digest
 from node.protocol.errors import BlobError, ConfigError, RemoteProtocolError
 from node.protocol.guideline import Guideline
-from node.protocol.state import Application, State, apply
+from node.protocol.state import Application, State
 from node.protocol.types import Cid, MemberStatus
 from node.records import to_plain
 from node.runtime import open_trainer, read_file
@@ -31,14 +31,6 @@ from node.store import write_atomic
 PUBLIC = "public benchmark"
 FOLDER = "join"
 SEEN = "seen-{}.json"
-
-
-async def state_of(desk: Desk) -> State:
-    """The network now, folded from its events."""
-    state = State()
-    for event in await desk.events():
-        state = apply(state, event)
-    return state
 
 
 async def guideline_in_force(desk: Desk, files: Files, state: State) -> Guideline:
@@ -86,7 +78,7 @@ async def show(desk: Desk, files: Files, number: int, *, measure: bool) -> dict[
         ConfigError: there is no such application.
         BlobStoreDown: our own IPFS store is down.
     """
-    state = await state_of(desk)
+    state = await desk.state()
     application = application_of(state, number)
     guideline = await guideline_in_force(desk, files, state)
     judge = open_judge(desk, files, state, guideline)
@@ -214,7 +206,7 @@ async def review(desk: Desk, files: Files, vote: Vote) -> dict[str, Any]:
         ConfigError: no reason, an approval of what was not looked at or failed checks, or the application is closed.
         TransactionReverted: no seat, or voted already.
     """
-    state = await state_of(desk)
+    state = await desk.state()
     application = application_of(state, vote.number)
     if vote.approve and not vote.force:
         _require_fit(vote.number, _what_was_seen(desk.config, application))
@@ -241,7 +233,7 @@ async def veto(desk: Desk, files: Files, number: int, reason: str) -> dict[str, 
         ConfigError: no reason.
         TransactionReverted: no seat, objected already, or the window is over.
     """
-    application = application_of(await state_of(desk), number)
+    application = application_of(await desk.state(), number)
     return await _send_review(desk, files, application, Vote(number, False, reason), "veto")
 
 
@@ -274,7 +266,7 @@ async def _send_review(desk: Desk, files: Files, application: Application, vote:
         arguments = (application.number, vote.approve, written.reason_hash)
     cid = await files.publish(written.encode())
     receipt = await desk.send("MemberRegistry", kind, *arguments)
-    state = await state_of(desk)
+    state = await desk.state()
     return {"reason_cid": cid, "standing": _standing(state, application), **receipt_row(receipt)}
 
 
@@ -292,7 +284,7 @@ async def admit(desk: Desk, number: int) -> dict[str, Any]:
     Raises:
         ConfigError: it is not on probation, or its window is not over.
     """
-    state = await state_of(desk)
+    state = await desk.state()
     application = application_of(state, number)
     standing, now = _standing(state, application), await desk.now()
     if standing != MemberStatus.PROBATION.name:
@@ -305,4 +297,4 @@ async def admit(desk: Desk, number: int) -> dict[str, Any]:
             hint="Any keeper admits it then by itself.",
         )
     receipt = await desk.send("MemberRegistry", "admit", number)
-    return {"standing": _standing(await state_of(desk), application), **receipt_row(receipt)}
+    return {"standing": _standing(await desk.state(), application), **receipt_row(receipt)}

@@ -24,10 +24,10 @@ from node.protocol.types import Cid
 from node.runtime import open_blobs
 
 
-def is_running(config: Config) -> bool:
-    """Whether a node works in this folder now: it keeps the lock of its IPFS store."""
+def is_running(config: Config, part: str = "ipfs") -> bool:
+    """Whether a node works in this folder now: it keeps the lock of its IPFS store, or of its gossip host (``part`` p2p)."""
     try:
-        with (config.node.data / "ipfs" / "host.lock").open("rb") as lock:
+        with (config.node.data / part / "host.lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
@@ -72,9 +72,9 @@ async def own_peer_id(config: Config, manifest: Manifest) -> str:
     """Our libp2p peer id: what the running node said, or that of the identity in the keys' folder (made if there is none).
 
     Raises:
-        ConfigError: the node runs, but has no gossip.
+        ConfigError: the node runs, and does not say.
     """
-    if is_running(config):
+    if is_running(config, "p2p"):
         with suppress(OSError, ValueError, KeyError, TypeError):
             return str(json.loads((config.node.data / "status.json").read_bytes())["peer_id"])
         raise ConfigError(

@@ -30,7 +30,7 @@ _SECRETS = re.compile(
 )
 _EMAIL = re.compile(r"\b[A-Za-z0-9._%+-]+@(?!example\.|localhost)[A-Za-z0-9.-]+\.[A-Za-z]{2,}\b")
 _TELEPHONE = re.compile(r"(?<![\w.+])\+[1-9]\d{0,2}[ -]\d{2,4}[ -]\d{3,}(?:[ -]\d{2,})*\b")
-_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}\b")
+_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
 _NAMED = {
     "apache": "Apache-2.0",
     "apache-2.0": "Apache-2.0",
