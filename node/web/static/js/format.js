@@ -85,9 +85,19 @@ const clock = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle:
 export const time = (at) => (at === null || at === undefined ? "–" : clock.format(new Date(at * 1000)));
 
 const PHASES = {
-  COMMIT: "Commit", REVEAL: "Reveal", SEED: "Seed", SCORE_COMMIT: "Score commit", SCORE_REVEAL: "Score reveal", SETTLE: "Settle",
-  RETRY_COMMIT: "Retry commit", RETRY_REVEAL: "Retry reveal", RETRY_SETTLE: "Retry settle", ATTEST: "Attest", CHALLENGE: "Challenge",
-  FINALIZED: "Finalised", VOIDED: "Voided",
+  COMMIT: "Commit",
+  REVEAL: "Reveal",
+  SEED: "Seed",
+  SCORE_COMMIT: "Score commit",
+  SCORE_REVEAL: "Score reveal",
+  SETTLE: "Settle",
+  RETRY_COMMIT: "Retry commit",
+  RETRY_REVEAL: "Retry reveal",
+  RETRY_SETTLE: "Retry settle",
+  ATTEST: "Attest",
+  CHALLENGE: "Challenge",
+  FINALIZED: "Finalised",
+  VOIDED: "Voided",
 };
 export const phaseName = (phase) => PHASES[phase] ?? phase ?? "–";
 
@@ -112,7 +122,10 @@ export const phasePurpose = (phase) => PURPOSES[phase] ?? "";
 /** "TOO_FEW_REVEALS" or "VotingPeriod" as words. */
 export function words(text) {
   if (!text) return "–";
-  const spaced = String(text).replaceAll("_", " ").replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
+  const spaced = String(text)
+    .replaceAll("_", " ")
+    .replace(/([a-z])([A-Z])/g, "$1 $2")
+    .toLowerCase();
   return spaced.replace("finalized", "finalised");
 }
 export const sentence = (text) => {
