@@ -1,6 +1,7 @@
 // Members and newcomers: applications to review, standing and stake, contributions by member and round, rewards and penalties.
 import { account, badge, bar, card, empty, hash, when } from "../components/basic.js";
 import { why } from "../components/explain.js";
+import { memo } from "../components/memo.js";
 import { table } from "../components/table.js";
 import { h } from "../dom.js";
 import { amount, cwt, cwtFloat, fraction, percent, sentence, signed, words } from "../format.js";
@@ -15,30 +16,32 @@ export function members(state) {
   return [
     h("h1", { key: "title" }, "Members"),
     newcomers(snapshot, signer(state).account),
-    card(
-      "Members",
-      {
-        key: "members",
-        aside: h("small", { class: "muted" }, `${snapshot.members.filter((entry) => entry.status === "ACTIVE").length} active`),
-      },
-      standing(snapshot),
-    ),
-    card(
-      "Contributions",
-      { key: "contributions", note: "One cell is one update: the darker, the more credit it brought." },
-      contributions(snapshot.contributions),
+    memo("standing", [snapshot.members], () => {
+      const active = snapshot.members.filter((entry) => entry.status === "ACTIVE").length;
+      return card(
+        "Members",
+        { key: "members", aside: h("small", { class: "muted" }, `${active} active`) },
+        standing(snapshot.members),
+      );
+    }),
+    memo("contributions", [snapshot.contributions], () =>
+      card(
+        "Contributions",
+        { key: "contributions", note: "One cell is one update: the darker, the more credit it brought." },
+        contributions(snapshot.contributions),
+      ),
     ),
     h(
       "div",
       { class: "columns", key: "money" },
-      card("Earned by role", {}, earned(snapshot)),
-      card("Penalties", {}, penalties(snapshot.slashes)),
+      memo("earned", [snapshot.rewards, snapshot.members], () => card("Earned by role", {}, earned(snapshot))),
+      memo("penalties", [snapshot.slashes], () => card("Penalties", {}, penalties(snapshot.slashes))),
     ),
-    card("Rewards", { key: "rewards" }, rewards(snapshot.rewards)),
+    memo("rewards", [snapshot.rewards], () => card("Rewards", { key: "rewards" }, rewards(snapshot.rewards))),
   ];
 }
 
-function standing({ members: entries }) {
+function standing(entries) {
   if (entries.length === 0) return empty("Nobody applied yet.", "The founding members join with: commonweight join apply.");
   return table(
     "Members",
@@ -73,8 +76,8 @@ function contributions({ members: rows, rounds: all, cells, totals }) {
   const rounds = all.slice(-SHOWN_ROUNDS);
   const at = new Map(cells.map((cell) => [`${cell.member}.${cell.round}`, cell]));
   const share = new Map(totals.map((total) => [total.member, total]));
-  const most = Math.max(1, ...cells.map((cell) => cwtFloat(cell.credit)));
-  const largest = Math.max(1, ...totals.map((total) => total.share_ppm));
+  const most = cells.reduce((top, cell) => Math.max(top, cwtFloat(cell.credit)), 1);
+  const largest = totals.reduce((top, total) => Math.max(top, total.share_ppm), 1);
   return [
     h(
       "div",

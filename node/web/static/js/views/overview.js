@@ -1,5 +1,6 @@
 // Overview: how the community stands, the live round, the metric, and what happened last.
 import { account, card, empty, hash, tile, when } from "../components/basic.js";
+import { memo } from "../components/memo.js";
 import { metricChart } from "../charts/metric.js";
 import { h } from "../dom.js";
 import { integer, number, phaseName, signed } from "../format.js";
@@ -20,7 +21,7 @@ export function overview({ snapshot }) {
             {},
             empty("No round was opened yet.", "A committee seat opens the first one: commonweight node, with the role steward."),
           ),
-      card("Activity", { kind: "activity" }, activity(snapshot.activity)),
+      memo("activity", [snapshot.activity], () => card("Activity", { kind: "activity" }, activity(snapshot.activity))),
     ),
     card("Metric", { key: "metric", aside: metricNote(snapshot.metric) }, metric(snapshot.metric)),
   ];

@@ -2,6 +2,7 @@
 import * as api from "../api.js";
 import { badge, card, empty, hash, problemBox, skeleton, when } from "../components/basic.js";
 import { icon } from "../components/icon.js";
+import { memo } from "../components/memo.js";
 import { table } from "../components/table.js";
 import { h } from "../dom.js";
 import { phaseName, signed, span, words } from "../format.js";
@@ -14,10 +15,12 @@ export function rounds(state) {
   if (route.id !== null) return onePage(state, Number(route.id));
   return [
     h("h1", { key: "title" }, "Rounds"),
-    card(
-      "All rounds",
-      { key: "list", note: "A round is one cycle from sealed commitments to a model that everybody computed alike." },
-      list(snapshot.rounds),
+    memo("rounds", [snapshot.rounds], () =>
+      card(
+        "All rounds",
+        { key: "list", note: "A round is one cycle from sealed commitments to a model that everybody computed alike." },
+        list(snapshot.rounds),
+      ),
     ),
   ];
 }
