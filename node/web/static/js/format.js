@@ -15,6 +15,12 @@ export function cwt(units, digits = 1) {
   return `${sign}${whole}.${String(fraction).padStart(digits, "0")}`;
 }
 
+/** What a person typed as CWT, in units; null where it is no amount. */
+export function units(text) {
+  const found = /^(\d{1,12})(?:\.(\d{1,18}))?$/.exec(text.replaceAll(",", ""));
+  return found ? BigInt(found[1]) * UNIT + BigInt((found[2] ?? "").padEnd(18, "0")) : null;
+}
+
 /** The same, but a dash for nothing: calmer in tables. */
 export const amount = (units, digits = 1) => (BigInt(units ?? 0) === 0n ? "–" : cwt(units, digits));
 

@@ -89,7 +89,7 @@ export async function perform(name, body, tell) {
     chosen = get().wallet.chosen;
   }
   tell("Asking the contract whether it would accept …");
-  const { transactions } = await api.action(name, { ...body, from: account });
+  const { transactions } = await api.action(name, { ...body, ...sender(account) });
   const done = [];
   try {
     for (const [i, transaction] of transactions.entries()) {
@@ -105,6 +105,12 @@ export async function perform(name, body, tell) {
     throw advice(error);
   }
   return done;
+}
+
+/** Wallets often give accounts in lower case, the server wants the checksummed form: known members have it in the snapshot. */
+function sender(account) {
+  const known = get().snapshot.members.find((member) => member.address.toLowerCase() === account.toLowerCase());
+  return known ? { from: known.address } : {};
 }
 
 async function mined(provider, hash) {

@@ -4,11 +4,12 @@ import { change, get } from "../state.js";
 import { connect, perform, signer } from "../wallet.js";
 import { account, command, hash, problemBox } from "./basic.js";
 import * as dialog from "./dialog.js";
+import { fieldOf, read } from "./fields.js";
 import { icon } from "./icon.js";
 
 /**
- * A button for an action. `name` and `body` are those of POST /api/actions; `title`, `summary` say to a person what will happen; `reason`
- * asks for a text that is recorded on chain; `instead` is the command that does the same.
+ * A button for an action. `name` and `body` are those of POST /api/actions; `title`, `summary` say to a person what will happen; `fields`
+ * ask for the rest of the body; `instead` is the command that does the same.
  */
 export function actButton(label, spec, { kind = "" } = {}) {
   return h(
@@ -24,12 +25,18 @@ export function actButton(label, spec, { kind = "" } = {}) {
 }
 
 function confirm(spec) {
-  const run = { status: "asking", step: "", reason: "", problem: null, transactions: [] };
+  const run = { status: "asking", step: "", values: {}, problem: null, transactions: [] };
   const send = async (event) => {
     event?.preventDefault();
+    const given = read(spec.fields ?? [], run.values);
+    if (given.problem) {
+      run.problem = given.problem;
+      dialog.redraw();
+      return;
+    }
     run.status = "running";
     run.problem = null;
-    const body = spec.reason ? { ...spec.body, reason: run.reason } : spec.body;
+    const body = { ...spec.body, ...given.values };
     try {
       run.transactions = await perform(spec.name, body, (step) => {
         run.step = step;
@@ -52,22 +59,7 @@ function inside(spec, run, send) {
     "form",
     { key: "form", on: { submit: send } },
     h("p", null, spec.summary),
-    spec.reason &&
-      h(
-        "label",
-        { class: "field" },
-        h("span", null, spec.reason),
-        h("textarea", {
-          rows: "3",
-          maxlength: "500",
-          disabled: run.status === "running",
-          on: {
-            input: (event) => {
-              run.reason = event.target.value;
-            },
-          },
-        }),
-      ),
+    spec.fields?.map((field) => fieldOf(field, run)),
     signs(who, spec),
     h(
       "div",
@@ -84,7 +76,7 @@ function inside(spec, run, send) {
         {
           class: `button primary ${spec.danger ? "danger" : ""}`.trim(),
           type: "submit",
-          autofocus: !spec.reason,
+          autofocus: !spec.fields,
           disabled: run.status === "running" || who.kind === "none",
         },
         run.problem ? "Try again" : spec.verb,

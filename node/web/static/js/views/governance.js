@@ -235,7 +235,7 @@ function buttons(entry, state) {
         title: `Vote ${support}: ${entry.title}`,
         danger: support === "against",
         summary: "A vote counts with the power that was yours when voting began, and cannot be changed.",
-        reason: "Reason, recorded on chain for everybody to read (may be empty)",
+        fields: [{ name: "reason", kind: "text", label: "Reason, recorded on chain for everybody to read (may be empty)" }],
         instead: `commonweight dao vote ${entry.number} ${support}`,
       },
       { kind },

@@ -61,6 +61,7 @@ function standing(entries) {
         cell: (entry) => h("span", { class: entry.slashed === "0" ? null : "bad" }, amount(entry.slashed)),
       },
       { label: "credit", numeric: true, cell: (entry) => amount(entry.credit) },
+      { label: "", cell: (entry) => entry.credit !== "0" && why("credit", entry.address, "credit of this member") },
       { label: "accepted", numeric: true, cell: (entry) => `${entry.accepted} / ${entry.judged}` },
       { label: "votes", numeric: true, cell: (entry) => amount(entry.votes, 0) },
       { label: "member since", cell: (entry) => when(entry.active_since) },

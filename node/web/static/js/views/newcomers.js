@@ -125,7 +125,7 @@ function reviewButtons(entry, seats, me) {
         summary: approve
           ? `Your committee seat approves. With ${entry.threshold} approvals the applicant goes on probation, or is admitted where there is no veto window.`
           : "Your committee seat refuses. A review is given once and stays on chain.",
-        reason: "Reason; its hash is recorded on chain",
+        fields: [{ name: "reason", kind: "text", label: "Reason; its hash is recorded on chain" }],
         instead: `commonweight join review ${entry.number} ${approve ? "--approve" : "--reject"}`,
       },
       { kind: approve ? "primary" : "" },
@@ -147,7 +147,7 @@ function reviewButtons(entry, seats, me) {
         danger: true,
         title: `Veto application ${entry.number}`,
         summary: `Your committee seat objects. With ${entry.veto_threshold} vetoes the applicant is not admitted.`,
-        reason: "Reason; its hash is recorded on chain",
+        fields: [{ name: "reason", kind: "text", label: "Reason; its hash is recorded on chain" }],
         instead: `commonweight join veto ${entry.number}`,
       }),
     entry.actions.includes("admit") &&

@@ -1,27 +1,115 @@
 // Voting power: one's own, and how it is spread among the delegates.
 import { curveChart, lorenzChart } from "../charts/power.js";
-import { account, badge, bar, card, empty, tile } from "../components/basic.js";
+import { actButton } from "../components/act.js";
+import { account, badge, bar, card, countdown, empty, tile } from "../components/basic.js";
 import { why } from "../components/explain.js";
 import { table } from "../components/table.js";
 import { h } from "../dom.js";
-import { cwt, integer, percent } from "../format.js";
+import { cwt, integer, percent, roughly } from "../format.js";
 import { signer } from "../wallet.js";
 
+/** What the signer holds and can do with it; nothing where nobody signs here, or the signer never applied. */
 export function ownPower(state) {
   const { account: mine } = signer(state);
   const entry = mine && state.snapshot.members.find((member) => member.address.toLowerCase() === mine.toLowerCase());
   if (!entry) return null;
+  const isOwn = entry.delegate?.toLowerCase() === entry.address.toLowerCase();
   return h(
-    "p",
-    { class: "own", key: "own" },
-    account(entry.address),
-    " can cast ",
-    h("b", null, cwt(entry.votes, 0)),
-    " votes from ",
-    h("b", null, cwt(entry.locked, 0)),
-    " locked CWT. ",
-    why("power", entry.address, "your voting power"),
+    "section",
+    { class: "own", key: "own", "aria-label": "Your voting power" },
+    h(
+      "p",
+      null,
+      account(entry.address),
+      " can cast ",
+      h("b", null, cwt(entry.votes, 0)),
+      " votes from ",
+      h("b", null, cwt(entry.locked, 0)),
+      " locked CWT",
+      entry.delegate && !isOwn && [", delegated to ", account(entry.delegate)],
+      entry.locked !== "0" && !entry.delegate && ", delegated to nobody yet: it counts for nothing",
+      ". ",
+      why("power", entry.address, "your voting power"),
+    ),
+    h("div", { class: "buttons" }, powerButtons(entry, state.snapshot)),
   );
+}
+
+function powerButtons(entry, { members, network }) {
+  const delegate = actButton(
+    "Delegate",
+    {
+      name: "delegate",
+      body: {},
+      verb: "Delegate",
+      title: "Delegate your votes",
+      summary: "One account, you or another, casts all your votes from the next proposal on. Your tokens stay yours.",
+      fields: [
+        {
+          name: "to",
+          kind: "choice",
+          label: "To",
+          choices: members.filter((member) => member.status === "ACTIVE").map((member) => member.address),
+        },
+      ],
+      instead: "commonweight dao delegate ACCOUNT",
+    },
+    { kind: "small" },
+  );
+  const lock = actButton(
+    "Lock tokens",
+    {
+      name: "lock",
+      body: {},
+      verb: "Lock",
+      title: "Lock tokens for votes",
+      summary: `Locked tokens give voting units along the curve. Taking them out again needs ${roughly(network.params.unlock_delay)} of waiting.`,
+      fields: [
+        { name: "amount", kind: "amount", label: "CWT", most: entry.balance, hint: `You hold ${cwt(entry.balance, 4)} CWT.` },
+      ],
+      instead: "commonweight dao convert AMOUNT",
+    },
+    { kind: "small" },
+  );
+  const unlock = actButton(
+    "Unlock",
+    {
+      name: "unlock",
+      body: {},
+      verb: "Unlock",
+      title: "Unlock tokens",
+      summary: `The votes go at once, the tokens come after ${roughly(network.params.unlock_delay)}.`,
+      fields: [
+        {
+          name: "amount",
+          kind: "amount",
+          label: "CWT",
+          most: entry.locked,
+          hint: `You have ${cwt(entry.locked, 4)} CWT locked.`,
+        },
+      ],
+    },
+    { kind: "small" },
+  );
+  const withdraw = actButton(
+    "Withdraw",
+    {
+      name: "withdraw",
+      body: {},
+      verb: "Withdraw",
+      title: "Withdraw unlocked tokens",
+      summary: `${cwt(entry.leaving, 4)} CWT come back to your balance.`,
+    },
+    { kind: "small" },
+  );
+  return [
+    entry.balance !== "0" && lock,
+    entry.locked !== "0" && [delegate, unlock],
+    entry.leaving !== "0" && [
+      h("span", { class: "muted" }, `${cwt(entry.leaving)} CWT `, countdown(entry.free_at, "are free", "free in ")),
+      withdraw,
+    ],
+  ];
 }
 
 export function concentration(power) {
