@@ -275,21 +275,35 @@ function updates(round) {
   ];
 }
 
+/** One row an update, one column a verifier after it on the ring. */
 function fields(round) {
-  const rows = round.updates.flatMap((update) => update.fields.map((field) => ({ ...field, update })));
+  const most = round.updates.reduce((top, update) => Math.max(top, update.fields.length), 0);
+  const columns = Array.from({ length: most }, (_, j) => ({
+    label: `verifier ${j + 1}`,
+    cell: (update) => written(update.fields[j]),
+  }));
   return table(
     "Fields of the score words",
-    [
-      { label: "update", numeric: true, cell: (row) => row.update.index },
-      { label: "verifier", head: true, cell: (row) => account(row.verifier) },
-      { label: "wrote", cell: (row) => (row.field === "gain" ? `${signed(row.gain)} ppm` : row.field) },
-      {
-        label: "agrees",
-        cell: (row) => (row.agrees === null ? "–" : row.agrees ? badge("", "yes", "good") : badge("", "no", "bad")),
-      },
-    ],
-    rows,
-    { key: (row) => `${row.update.index}.${row.verifier}` },
+    [{ label: "update", head: true, cell: (update) => update.index }, ...columns],
+    round.updates,
+    { key: (update) => update.index },
+  );
+}
+
+function written(field) {
+  if (!field) return null;
+  const said = field.field === "gain" ? signed(field.gain) : field.field;
+  const mark = field.agrees === null ? null : field.agrees ? "agrees" : "differs";
+  return h(
+    "div",
+    { class: "written" },
+    account(field.verifier),
+    h(
+      "span",
+      { class: field.agrees === null ? "muted" : field.agrees ? "good" : "bad" },
+      said,
+      mark && h("span", { class: "sr-only" }, `, ${mark}`),
+    ),
   );
 }
 
