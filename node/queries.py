@@ -9,12 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from node import explain as explanations
 from node.adapters.chain_evm import EvmChain
 from node.advice import Court, advise_aggregate, advise_score
 from node.audit.ledger import AuditRules
 from node.audit.models import ModelAuditor
 from node.audit.report import AuditReport, audit
 from node.config import Config
+from node.explain import Explanation, Past, Terms
 from node.index.history import History, open_index
 from node.index.store import Identity
 from node.manifest import Manifest, load_manifest
@@ -72,6 +74,40 @@ async def read_state(config: Config) -> State:
     manifest = load_manifest(config.network.manifest)
     async with open_chain(config, manifest) as chain, open_history(config, manifest, chain) as history:
         return history.state
+
+
+def terms_of(manifest: Manifest) -> Terms:
+    """Constants of a deployment as explanations need them."""
+    params = manifest.params
+    return Terms(
+        chain_id=manifest.chain_id,
+        contracts=manifest.contracts,
+        rounds=params.rounds,
+        scoring=params.scoring,
+        court=params.court,
+        registry=params.registry,
+        emission=params.emission,
+        linear_up_to=params.governance.linear_up_to,
+        quorum_floor=params.governance.quorum_floor,
+        max_regression=params.governance.max_regression,
+    )
+
+
+def past_of(history: History, manifest: Manifest) -> Past:
+    """Everything that happened, for explanations."""
+    now = history.head.timestamp if history.head else 0
+    return Past(history.events, history.state, terms_of(manifest), now)
+
+
+async def explain(config: Config, what: str, parts: tuple[str, ...]) -> Explanation:
+    """Why the chain decided something as it did.
+
+    Raises:
+        ConfigError: there is no such thing.
+    """
+    manifest = load_manifest(config.network.manifest)
+    async with open_chain(config, manifest) as chain, open_history(config, manifest, chain) as history:
+        return explanations.explain(past_of(history, manifest), what, parts)
 
 
 async def rounds(config: Config) -> list[dict[str, Any]]:

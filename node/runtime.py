@@ -21,6 +21,7 @@ from node.config import Config
 from node.driver import Driver, DriverConfig
 from node.executor import Applicant, Executor, Ports
 from node.manifest import Manifest, load_manifest
+from node.outbox import OUTBOX, serve_outbox
 from node.ports import BlobStore, Gossip, Trainer
 from node.protocol.errors import ConfigError
 from node.protocol.guideline import Guideline
@@ -224,13 +225,15 @@ async def run_node(config: Config, *, wrap_trainer: WrapTrainer | None = None) -
     """Run one node until its last round is over or it is cancelled (Ctrl-C, SIGTERM)."""
     async with open_node(config, wrap_trainer=wrap_trainer) as node:
         node.driver.on_status = status_writer(node)
-        warm = asyncio.create_task(node.trainer.prepare()) if node.trainer else None
+        beside = [asyncio.create_task(serve_outbox(config.node.data / OUTBOX, node.blobs), name="outbox")]
+        if node.trainer is not None:
+            beside.append(asyncio.create_task(node.trainer.prepare(), name="prepare"))
         try:
             await node.driver.run()
         finally:
-            if warm is not None:
-                warm.cancel()
-                await asyncio.gather(warm, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
 
 def status_writer(node: Node) -> Callable[[dict[str, Any]], None]:

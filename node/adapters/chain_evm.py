@@ -209,6 +209,38 @@ class EvmChain:
         except AbiMismatch as error:
             raise self._foreign(error) from error
 
+    async def simulate(self, sender: Address, calls: Sequence[Call]) -> list[TransactionReverted | None]:
+        """What would become of calls that ``sender`` makes one after the other at the newest block: None, or the refusal.
+
+        Each call sees what those before it did (eth_simulateV1); where the endpoint does not offer that, each is tried by itself.
+
+        Raises:
+            RpcUnreachable: no answer.
+        """
+        requests: list[TxParams] = [
+            {
+                "from": cast("ChecksumAddress", sender),
+                "to": cast("ChecksumAddress", self._contracts[call.contract]),
+                "data": HexStr("0x" + contract_abi(call.contract).encode_call(call.function, call.arguments).hex()),
+            }
+            for call in calls
+        ]
+        labels = [f"{call.contract}.{call.function}" for call in calls]
+        try:
+            refusals = await self._rpc.simulate(requests)
+        except RpcRefused:
+            refusals = []
+            for request in requests:
+                try:
+                    await self._rpc.call(request, "latest")
+                    refusals.append(None)
+                except Revert as error:
+                    refusals.append(error.data)
+        found: list[TransactionReverted | None] = []
+        for label, data in zip(labels, refusals, strict=True):
+            found.append(None if data is None else TransactionReverted(*decode_revert(data), call=label))
+        return found
+
     async def events(self, first: int, last: int) -> Sequence[ChainEvent]:
         """All our contracts' events of blocks ``first..last`` (inclusive), in chain order.
 
