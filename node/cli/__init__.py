@@ -12,6 +12,7 @@ from node import console
 from node.cli import (  # noqa: F401 - registers the commands
     audit,
     dao,
+    dashboard,
     dispute,
     explain,
     guideline,

@@ -82,6 +82,18 @@ def _calculation(past: Past, found: Round, index: int) -> tuple[list[Step], int,
     return [*steps, *trainer[0], *verifier[0], *attester[0], Step("total", expression, cwt(total))], total, []
 
 
+def reward_parts(past: Past, found: Round, index: int) -> tuple[int, int, int]:
+    """(trainer, verifier, attester) reward of one ring member of a round, 10⁻¹⁸ CWT; nothing unless it is finalised."""
+    own = found.settled.get(index)
+    is_bad = index in found.forfeited or (own is not None and own.status in _FORFEITING)
+    if found.phase is not Phase.FINALIZED or is_bad:
+        return 0, 0, 0
+    emitted = rewards.emission(found.number, past.terms.emission)
+    part_of = (_trainer, _verifier, _attester)
+    trainer, verifier, attester = (part(past, found, index, emitted)[1] for part in part_of)
+    return trainer, verifier, attester
+
+
 def _trainer(past: Past, found: Round, index: int, emitted: int) -> tuple[list[Step], int]:
     terms, own = past.terms.emission, found.settled.get(index)
     weight = own.weight if own else 0

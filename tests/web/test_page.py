@@ -522,3 +522,53 @@ def test_landmarks_and_names_are_there(page: Page, double: Double) -> None:
             "[...document.querySelectorAll('main :is(h1, h2, h3, h4)')].map(h => Number(h.tagName[1]))"
         )
         assert all(b - a <= 1 for a, b in itertools.pairwise(found)), (section, found)
+
+
+def test_tokens_are_locked_after_the_amount_was_understood(page: Page, double: Double) -> None:
+    member = next(entry for entry in double.snapshot["members"] if entry["address"] == VIEWER)
+    member["balance"] = "1250000000000000001"
+    visit(page, double, "governance")
+    page.get_by_role("button", name="Lock tokens").click()
+    dialog = page.get_by_role("dialog")
+    field = dialog.get_by_role("textbox")
+    for text, said in (
+        ("twelve", "is no amount"),
+        ("0", "is no amount"),
+        ("1.3", "more than there is"),
+        ("1.0000000000000000001", "is no amount"),
+    ):
+        field.fill(text)
+        dialog.locator("button[type=submit]").click()
+        expect(dialog.get_by_role("alert")).to_contain_text(said)
+    assert double.actions == []
+    field.fill("1.250000000000000001")
+    dialog.locator("button[type=submit]").click()
+    expect(dialog).to_contain_text("Done.")
+    assert double.actions[0][:2] == ("lock", {"amount": "1250000000000000001"})
+
+
+def test_votes_are_delegated_to_a_member(page: Page, double: Double) -> None:
+    visit(page, double, "governance")
+    page.get_by_role("button", name="Delegate", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("combobox").select_option(FOUNDER)
+    dialog.get_by_role("button", name="Delegate").click()
+    expect(dialog).to_contain_text("Done.")
+    assert double.actions[0][:2] == ("delegate", {"to": FOUNDER})
+
+
+@pytest.mark.parametrize(
+    ("account", "sent"), [(FOUNDER.lower(), {"from": FOUNDER}), ("0x" + "12" * 20, {})], ids=["lower case", "stranger"]
+)
+def test_the_server_hears_of_known_accounts_in_their_checksummed_form(
+    page: Page, double: Double, account: str, sent: dict[str, str]
+) -> None:
+    use_wallet(page, double, GOOD_WALLET | {"eth_requestAccounts": [account]})
+    visit(page, double, "governance")
+    page.get_by_role("button", name="Connect Browser wallet").click()
+    page.get_by_role("button", name="For: proposal 3").click()
+    page.get_by_role("dialog").get_by_role("button", name="Vote for").click()
+    page.clock.run_for(2_000)
+    expect(page.get_by_role("dialog")).to_contain_text("Done.")
+    assert {k: v for k, v in double.actions[0][1].items() if k == "from"} == sent
+    assert calls(page, "eth_sendTransaction")[0]["params"][0]["from"] == account

@@ -25,8 +25,11 @@ async function request(path, options = {}) {
   try {
     answer = await fetch(path, { ...options, headers: { Accept: "application/json", ...options.headers }, cache: "no-cache" });
   } catch {
-    throw new ApiError("The dashboard's server does not answer.", "It was stopped, or the network between you and it is down.",
-      "Start it again with `commonweight dashboard`; this page goes on by itself.");
+    throw new ApiError(
+      "The dashboard's server does not answer.",
+      "It was stopped, or the network between you and it is down.",
+      "Start it again with `commonweight dashboard`; this page goes on by itself.",
+    );
   }
   let body;
   try {
@@ -35,8 +38,12 @@ async function request(path, options = {}) {
     body = {};
   }
   if (!answer.ok) {
-    throw new ApiError(body.what ?? `The server answered ${answer.status}.`, body.why ?? "It gave no reason.",
-      body.hint ?? "Look at the server's log.", answer.status);
+    throw new ApiError(
+      body.what ?? `The server answered ${answer.status}.`,
+      body.why ?? "It gave no reason.",
+      body.hint ?? "Look at the server's log.",
+      answer.status,
+    );
   }
   return body;
 }

@@ -15,6 +15,12 @@ export function cwt(units, digits = 1) {
   return `${sign}${whole}.${String(fraction).padStart(digits, "0")}`;
 }
 
+/** What a person typed as CWT, in units; null where it is no amount. */
+export function units(text) {
+  const found = /^(\d{1,12})(?:\.(\d{1,18}))?$/.exec(text.replaceAll(",", ""));
+  return found ? BigInt(found[1]) * UNIT + BigInt((found[2] ?? "").padEnd(18, "0")) : null;
+}
+
 /** The same, but a dash for nothing: calmer in tables. */
 export const amount = (units, digits = 1) => (BigInt(units ?? 0) === 0n ? "–" : cwt(units, digits));
 
@@ -85,9 +91,19 @@ const clock = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle:
 export const time = (at) => (at === null || at === undefined ? "–" : clock.format(new Date(at * 1000)));
 
 const PHASES = {
-  COMMIT: "Commit", REVEAL: "Reveal", SEED: "Seed", SCORE_COMMIT: "Score commit", SCORE_REVEAL: "Score reveal", SETTLE: "Settle",
-  RETRY_COMMIT: "Retry commit", RETRY_REVEAL: "Retry reveal", RETRY_SETTLE: "Retry settle", ATTEST: "Attest", CHALLENGE: "Challenge",
-  FINALIZED: "Finalised", VOIDED: "Voided",
+  COMMIT: "Commit",
+  REVEAL: "Reveal",
+  SEED: "Seed",
+  SCORE_COMMIT: "Score commit",
+  SCORE_REVEAL: "Score reveal",
+  SETTLE: "Settle",
+  RETRY_COMMIT: "Retry commit",
+  RETRY_REVEAL: "Retry reveal",
+  RETRY_SETTLE: "Retry settle",
+  ATTEST: "Attest",
+  CHALLENGE: "Challenge",
+  FINALIZED: "Finalised",
+  VOIDED: "Voided",
 };
 export const phaseName = (phase) => PHASES[phase] ?? phase ?? "–";
 
@@ -112,7 +128,10 @@ export const phasePurpose = (phase) => PURPOSES[phase] ?? "";
 /** "TOO_FEW_REVEALS" or "VotingPeriod" as words. */
 export function words(text) {
   if (!text) return "–";
-  const spaced = String(text).replaceAll("_", " ").replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
+  const spaced = String(text)
+    .replaceAll("_", " ")
+    .replace(/([a-z])([A-Z])/g, "$1 $2")
+    .toLowerCase();
   return spaced.replace("finalized", "finalised");
 }
 export const sentence = (text) => {

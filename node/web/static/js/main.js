@@ -33,10 +33,17 @@ function draw(state) {
 }
 
 function section(state) {
-  if (state.load === "failed") return h("div", { key: "failed" }, h("h1", null, "Commonweight"), problemBox(state.problem, live.start));
+  if (state.load === "failed")
+    return h("div", { key: "failed" }, h("h1", null, "Commonweight"), problemBox(state.problem, live.start));
   if (!state.snapshot) {
-    return h("div", { key: "loading", "aria-busy": "true" }, h("h1", null, "Commonweight"), h("p", { class: "sr-only", role: "status" }, "Loading"),
-      h("div", { class: "card" }, skeleton(4)), h("div", { class: "card" }, skeleton(8)));
+    return h(
+      "div",
+      { key: "loading", "aria-busy": "true" },
+      h("h1", null, "Commonweight"),
+      h("p", { class: "sr-only", role: "status" }, "Loading"),
+      h("div", { class: "card" }, skeleton(4)),
+      h("div", { class: "card" }, skeleton(8)),
+    );
   }
   const { section: name, id } = state.route;
   return h("div", { key: `${name}/${id}`, class: "view" }, VIEWS[name](state));
@@ -45,13 +52,39 @@ function section(state) {
 function sidebar(state) {
   const waiting = badges(state.snapshot);
   return [
-    h("a", { class: "brand", href: link("overview"), key: "brand" }, h("img", { src: "favicon.svg", alt: "", width: "26", height: "26" }), h("span", null, "Commonweight")),
-    h("nav", { "aria-label": "Sections", key: "nav" }, h("ul", null, SECTIONS.map(({ name, label }) => h("li", { key: name },
-      h("a", { href: link(name), "aria-current": state.route.section === name ? "page" : null }, icon(name), h("span", null, label),
-        waiting[name] > 0 && h("span", { class: "count", "aria-label": `, ${waiting[name]} waiting` }, waiting[name])))))),
-    h("div", { class: "foot", key: "foot" },
+    h(
+      "a",
+      { class: "brand", href: link("overview"), key: "brand" },
+      h("img", { src: "favicon.svg", alt: "", width: "26", height: "26" }),
+      h("span", null, "Commonweight"),
+    ),
+    h(
+      "nav",
+      { "aria-label": "Sections", key: "nav" },
+      h(
+        "ul",
+        null,
+        SECTIONS.map(({ name, label }) =>
+          h(
+            "li",
+            { key: name },
+            h(
+              "a",
+              { href: link(name), "aria-current": state.route.section === name ? "page" : null },
+              icon(name),
+              h("span", null, label),
+              waiting[name] > 0 && h("span", { class: "count", "aria-label": `, ${waiting[name]} waiting` }, waiting[name]),
+            ),
+          ),
+        ),
+      ),
+    ),
+    h(
+      "div",
+      { class: "foot", key: "foot" },
       state.snapshot && signerStatus(state),
-      state.snapshot && h("small", null, `${state.snapshot.network.name} · chain ${state.snapshot.network.chain_id}`)),
+      state.snapshot && h("small", null, `${state.snapshot.network.name} · chain ${state.snapshot.network.chain_id}`),
+    ),
   ];
 }
 
@@ -69,10 +102,27 @@ function strip(state) {
   const round = snapshot?.live;
   const failing = Object.keys(snapshot?.viewer.node?.failing ?? {}).length;
   return [
-    round && h("a", { class: "now", href: link("rounds", round.number), key: "now" }, h("b", null, `Round ${round.number}`), h("span", null, phaseName(round.phase)), round.deadline && countdown(round.deadline, "due")),
-    failing > 0 && h("span", { class: "hint", key: "failing", "data-tip": Object.values(snapshot.viewer.node.failing).join(" · "), tabindex: "0" }, icon("warning"), h("span", null, `${failing} of this node's tasks keep${failing === 1 ? "s" : ""} failing`)),
-    h("span", { class: `connection ${stale ? "waiting" : connection}`, role: "status", key: "connection" }, h("i", { "aria-hidden": "true" }),
-      h("span", null, stale ? "the chain does not answer" : CONNECTION[connection])),
+    round &&
+      h(
+        "a",
+        { class: "now", href: link("rounds", round.number), key: "now" },
+        h("b", null, `Round ${round.number}`),
+        h("span", null, phaseName(round.phase)),
+        round.deadline && countdown(round.deadline, "due"),
+      ),
+    failing > 0 &&
+      h(
+        "span",
+        { class: "hint", key: "failing", "data-tip": Object.values(snapshot.viewer.node.failing).join(" · "), tabindex: "0" },
+        icon("warning"),
+        h("span", null, `${failing} of this node's tasks keep${failing === 1 ? "s" : ""} failing`),
+      ),
+    h(
+      "span",
+      { class: `connection ${stale ? "waiting" : connection}`, role: "status", key: "connection" },
+      h("i", { "aria-hidden": "true" }),
+      h("span", null, stale ? "the chain does not answer" : CONNECTION[connection]),
+    ),
     snapshot && h("span", { class: "block muted", key: "block" }, `block ${snapshot.head.block}`),
   ];
 }

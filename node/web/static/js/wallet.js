@@ -32,8 +32,11 @@ export async function connect(index = 0) {
   const { wallet, snapshot } = get();
   const entry = wallet.providers[index];
   if (!entry) {
-    throw new ApiError("No wallet was found in this browser.", "Neither EIP-6963 nor window.ethereum announced one.",
-      "Install an EIP-1193 wallet and reload, or vote with `commonweight dao vote`.");
+    throw new ApiError(
+      "No wallet was found in this browser.",
+      "Neither EIP-6963 nor window.ethereum announced one.",
+      "Install an EIP-1193 wallet and reload, or vote with `commonweight dao vote`.",
+    );
   }
   try {
     const [account] = await entry.provider.request({ method: "eth_requestAccounts" });
@@ -61,8 +64,11 @@ async function useChain(provider, wanted) {
   }
   const found = Number(await provider.request({ method: "eth_chainId" }));
   if (found !== wanted) {
-    throw new ApiError(`The wallet is on chain ${found}.`, `This community lives on chain ${wanted}; a transaction on another chain would be lost.`,
-      `Add or choose the network with chain id ${wanted} in the wallet, then try again.`);
+    throw new ApiError(
+      `The wallet is on chain ${found}.`,
+      `This community lives on chain ${wanted}; a transaction on another chain would be lost.`,
+      `Add or choose the network with chain id ${wanted} in the wallet, then try again.`,
+    );
   }
 }
 
@@ -83,7 +89,7 @@ export async function perform(name, body, tell) {
     chosen = get().wallet.chosen;
   }
   tell("Asking the contract whether it would accept …");
-  const { transactions } = await api.action(name, { ...body, from: account });
+  const { transactions } = await api.action(name, { ...body, ...sender(account) });
   const done = [];
   try {
     for (const [i, transaction] of transactions.entries()) {
@@ -101,19 +107,31 @@ export async function perform(name, body, tell) {
   return done;
 }
 
+/** Wallets often give accounts in lower case, the server wants the checksummed form: known members have it in the snapshot. */
+function sender(account) {
+  const known = get().snapshot.members.find((member) => member.address.toLowerCase() === account.toLowerCase());
+  return known ? { from: known.address } : {};
+}
+
 async function mined(provider, hash) {
   const end = Date.now() + PATIENCE;
   while (Date.now() < end) {
     const receipt = await provider.request({ method: "eth_getTransactionReceipt", params: [hash] });
     if (receipt) {
       if (Number(receipt.status) === 1) return Number(receipt.blockNumber);
-      throw new ApiError("The transaction was mined, but reverted.", `The contract refused it in block ${Number(receipt.blockNumber)}: ${hash}.`,
-        "Something changed between your confirmation and the block. Look at the page's present state and try again.");
+      throw new ApiError(
+        "The transaction was mined, but reverted.",
+        `The contract refused it in block ${Number(receipt.blockNumber)}: ${hash}.`,
+        "Something changed between your confirmation and the block. Look at the page's present state and try again.",
+      );
     }
     await new Promise((resolve) => setTimeout(resolve, STEP));
   }
-  throw new ApiError("The transaction is not mined yet.", `After two minutes the wallet knows no receipt of ${hash}.`,
-    "It may still be: look it up in your wallet before you send it again.");
+  throw new ApiError(
+    "The transaction is not mined yet.",
+    `After two minutes the wallet knows no receipt of ${hash}.`,
+    "It may still be: look it up in your wallet before you send it again.",
+  );
 }
 
 function advice(error) {
@@ -123,12 +141,20 @@ function advice(error) {
     case 4001:
       return new ApiError("You declined in your wallet.", "Nothing was sent.", "Try again whenever you like.");
     case 4100:
-      return new ApiError("The wallet does not let this page use that account.", said, "Unlock the wallet and allow this site, then try again.");
+      return new ApiError(
+        "The wallet does not let this page use that account.",
+        said,
+        "Unlock the wallet and allow this site, then try again.",
+      );
     case -32002:
       return new ApiError("Your wallet is already asking you something.", said, "Open the wallet and answer, then try again.");
     case -32000:
     case -32003:
-      return new ApiError("The wallet could not send the transaction.", said, "Mostly the account lacks ether for gas, or the chain cannot be reached.");
+      return new ApiError(
+        "The wallet could not send the transaction.",
+        said,
+        "Mostly the account lacks ether for gas, or the chain cannot be reached.",
+      );
     default:
       return new ApiError("The wallet reported an error.", said, "Open the wallet for more, then try again.");
   }

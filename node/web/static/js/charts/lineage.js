@@ -24,7 +24,12 @@ export function layout(releases) {
 
 /** `candidates`: open proposals of a release, drawn dashed after what they build on. */
 export function lineage(releases, candidates, selected) {
-  const drafts = candidates.map((proposal) => ({ ...proposal.candidate, number: `p${proposal.number}`, proposal, isDraft: true }));
+  const drafts = candidates.map((proposal) => ({
+    ...proposal.candidate,
+    number: `p${proposal.number}`,
+    proposal,
+    isDraft: true,
+  }));
   const all = [...releases, ...drafts];
   const { places, lanes } = layout(all);
   const width = PAD * 2 + (all.length - 1) * STEP + BOX.width;
@@ -38,7 +43,13 @@ export function lineage(releases, candidates, selected) {
     { class: "scroll lineage", role: "region", "aria-label": "Lineage of releases", tabindex: "0" },
     h(
       "svg",
-      { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Lineage: each release and what it was trained from" },
+      {
+        width,
+        height,
+        viewBox: `0 0 ${width} ${height}`,
+        role: "group",
+        "aria-label": "Lineage: each release and what it was trained from",
+      },
       all.filter((release) => places.has(release.parent)).map((release) => edge(at(release.parent), at(release.number), release)),
       all.map((release) => node(at(release.number), release, selected)),
     ),
@@ -49,7 +60,11 @@ function edge(from, to, release) {
   const [x1, y1] = [from.x + BOX.width, from.y + BOX.height / 2];
   const [x2, y2] = [to.x, to.y + BOX.height / 2];
   const middle = x2 - (STEP - BOX.width) / 2;
-  return h("path", { key: `e${release.number}`, class: `edge ${release.isDraft ? "draft" : ""}`.trim(), d: `M${x1} ${y1}H${middle - 8}C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}` });
+  return h("path", {
+    key: `e${release.number}`,
+    class: `edge ${release.isDraft ? "draft" : ""}`.trim(),
+    d: `M${x1} ${y1}H${middle - 8}C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}`,
+  });
 }
 
 function node({ x, y }, release, selected) {
@@ -59,7 +74,12 @@ function node({ x, y }, release, selected) {
   const version = release.version.length > 13 ? `${release.version.slice(0, 12)}…` : release.version;
   return h(
     "a",
-    { key: `n${release.number}`, href, class: `node ${kind} ${selected === release.number ? "selected" : ""}`.trim(), "aria-label": `Release ${release.version}, ${note}` },
+    {
+      key: `n${release.number}`,
+      href,
+      class: `node ${kind} ${selected === release.number ? "selected" : ""}`.trim(),
+      "aria-label": `Release ${release.version}, ${note}`,
+    },
     h("rect", { x, y, width: BOX.width, height: BOX.height, rx: 8 }),
     h("text", { x: x + 12, y: y + 19, class: "version" }, version),
     h("text", { x: x + 12, y: y + 35, class: "note" }, note),

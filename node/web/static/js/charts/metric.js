@@ -33,7 +33,11 @@ function releaseMarks(releases, { colour, font }) {
 }
 
 const wholeRounds = (_chart, splits) => splits.map((value) => (Number.isInteger(value) ? String(value) : ""));
-const versionAt = (releases, round) => releases.filter((release) => release.round === round).map((release) => release.version).join(", ");
+const versionAt = (releases, round) =>
+  releases
+    .filter((release) => release.round === round)
+    .map((release) => release.version)
+    .join(", ");
 
 function evaluations({ evaluations: found, releases }) {
   const name = found.name.toUpperCase();
@@ -45,12 +49,23 @@ function evaluations({ evaluations: found, releases }) {
     shape: releases.map((release) => release.version).join(),
     data: [values.map((entry) => entry.round), values.map((entry) => entry.value)],
     options: ({ colour, font }) => ({
-      scales: { x: { time: false, range: (_chart, low, high) => [low - 0.15, Math.max(high, low + 1) + 0.35] }, y: { range: padded } },
+      scales: {
+        x: { time: false, range: (_chart, low, high) => [low - 0.15, Math.max(high, low + 1) + 0.35] },
+        y: { range: padded },
+      },
       axes: [
         { label: "after round", incrs: [1, 2, 5, 10, 20, 50, 100], values: wholeRounds, grid: { show: false } },
         { label: `${name}${unit}`, size: 56, values: (_chart, splits) => splits.map((value) => value.toFixed(decimals(splits))) },
       ],
-      series: [{}, { stroke: colour("accent"), width: 2.25, fill: colour("accent-wash"), points: { show: true, size: 7, fill: colour("card"), width: 2 } }],
+      series: [
+        {},
+        {
+          stroke: colour("accent"),
+          width: 2.25,
+          fill: colour("accent-wash"),
+          points: { show: true, size: 7, fill: colour("card"), width: 2 },
+        },
+      ],
       hooks: { draw: [releaseMarks(releases, { colour, font })] },
     }),
     readout: (at) => {
@@ -74,12 +89,24 @@ function gains({ rounds, releases }) {
     shape: releases.map((release) => release.version).join(),
     data: [rounds.map((entry) => entry.round), rounds.map((entry) => entry.gain_median ?? 0)],
     options: ({ colour, font }) => ({
-      scales: { x: { time: false, range: (_chart, low, high) => [low - 0.6, high + 0.6] }, y: { range: (_chart, low, high) => [Math.min(0, low), Math.max(1, high) * 1.08] } },
+      scales: {
+        x: { time: false, range: (_chart, low, high) => [low - 0.6, high + 0.6] },
+        y: { range: (_chart, low, high) => [Math.min(0, low), Math.max(1, high) * 1.08] },
+      },
       axes: [
         { label: "round", incrs: [1, 2, 5, 10, 20, 50, 100], values: wholeRounds, grid: { show: false } },
         { label: "median gain, ppm of a nat", size: 72, values: (_chart, splits) => splits.map((value) => integer(value)) },
       ],
-      series: [{}, { stroke: colour("accent"), fill: colour("accent"), width: 0, paths: globalThis.uPlot.paths.bars({ size: [0.5, 48] }), points: { show: false } }],
+      series: [
+        {},
+        {
+          stroke: colour("accent"),
+          fill: colour("accent"),
+          width: 0,
+          paths: globalThis.uPlot.paths.bars({ size: [0.5, 48] }),
+          points: { show: false },
+        },
+      ],
       hooks: { draw: [releaseMarks(releases, { colour, font })] },
     }),
     readout: (at) => {
@@ -105,4 +132,53 @@ function padded(_chart, low, high) {
 export function decimals(splits) {
   const step = splits.length > 1 ? Math.abs(splits[1] - splits[0]) : 1;
   return Math.min(6, Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)));
+}
+
+const TONES = ["accent", "second", "warn", "good", "bad", "muted"];
+
+/** Scores of every benchmark by release, one line each. */
+export function benchmarkChart(releases) {
+  const names = [...new Set(releases.flatMap((release) => Object.keys(release.scores)))].sort();
+  const shown = names.slice(0, TONES.length);
+  const value = (release, name) => (name in release.scores ? release.scores[name] / 1e6 : null);
+  return plot({
+    name: "Benchmark scores by release",
+    height: 230,
+    shape: shown.join(),
+    data: [releases.map((_, i) => i), ...shown.map((name) => releases.map((release) => value(release, name)))],
+    options: ({ colour }) => ({
+      scales: { x: { time: false, range: [-0.3, releases.length - 0.7] }, y: { range: padded } },
+      axes: [
+        {
+          label: "release",
+          incrs: [1],
+          values: (_chart, splits) => splits.map((at) => releases[at]?.version.slice(0, 10) ?? ""),
+          grid: { show: false },
+        },
+        { label: "score", size: 56, values: (_chart, splits) => splits.map((each) => each.toFixed(decimals(splits))) },
+      ],
+      series: [
+        {},
+        ...shown.map((_, i) => ({
+          stroke: colour(TONES[i]),
+          width: 2,
+          spanGaps: true,
+          points: { show: true, size: 7, fill: colour("card"), width: 2 },
+        })),
+      ],
+    }),
+    legend: shown.map((name, i) => ({ label: name, tone: `line-${TONES[i]}` })),
+    readout: (at) => {
+      const release = releases[at ?? releases.length - 1];
+      return `${release.version}: ${shown
+        .filter((name) => name in release.scores)
+        .map((name) => `${name} ${number(value(release, name))}`)
+        .join(", ")}`;
+    },
+    columns: [
+      { label: "release", head: true, cell: (release) => release.version },
+      ...names.map((name) => ({ label: name, numeric: true, cell: (release) => number(value(release, name)) })),
+    ],
+    rows: releases,
+  });
 }

@@ -31,21 +31,33 @@ class Plot {
   build() {
     this.chart?.destroy();
     const options = this.spec.options({ colour, font });
-    this.chart = new globalThis.uPlot({
-      ...this.size(),
-      legend: { show: false },
-      cursor: { y: false, drag: { x: false, y: false, setScale: false }, points: { size: 7 }, ...options.cursor },
-      padding: [14, 26, 4, 0],
-      ...options.rest,
-      axes: options.axes.map((axis) => ({
-        stroke: colour("muted"), font: font(12), labelFont: font(12), size: 30, labelSize: 20, labelGap: 0, gap: 6,
-        grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line"), width: 1, size: 4 }, ...axis,
-      })),
-      scales: options.scales,
-      series: options.series,
-      hooks: { setCursor: [(chart) => this.read(chart)], ...options.hooks },
-    }, this.spec.data, this.node);
-    this.node.append(this.readout);
+    this.chart = new globalThis.uPlot(
+      {
+        ...this.size(),
+        legend: { show: false },
+        cursor: { y: false, drag: { x: false, y: false, setScale: false }, points: { size: 7 }, ...options.cursor },
+        padding: [14, 26, 4, 0],
+        ...options.rest,
+        axes: options.axes.map((axis) => ({
+          stroke: colour("muted"),
+          font: font(12),
+          labelFont: font(12),
+          size: 30,
+          labelSize: 20,
+          labelGap: 0,
+          gap: 6,
+          grid: { stroke: colour("line"), width: 1 },
+          ticks: { stroke: colour("line"), width: 1, size: 4 },
+          ...axis,
+        })),
+        scales: options.scales,
+        series: options.series,
+        hooks: { setCursor: [(chart) => this.read(chart)], ...options.hooks },
+      },
+      this.spec.data,
+      this.node,
+    );
+    this.node.prepend(this.readout);
     this.readout.textContent = this.spec.readout(null);
   }
 
@@ -86,13 +98,26 @@ export function plot(spec) {
   return h(
     "figure",
     { class: "plot" },
-    h("div", { class: "canvas", role: "img", tabindex: "0", "aria-label": `${spec.name}. Left and right arrow keys read its points; the table below has them all.`,
+    h("div", {
+      class: "canvas",
+      role: "img",
+      tabindex: "0",
+      "aria-label": `${spec.name}. Left and right arrow keys read its points; the table below has them all.`,
       host: {
         mount: (node) => requestAnimationFrame(() => node.isConnected && plots.set(node, new Plot(node, spec))),
         update: (node) => plots.get(node)?.update(spec),
         remove: (node) => plots.get(node)?.destroy(),
-      } }),
-    spec.legend && h("ul", { class: "legend" }, spec.legend.map(({ label, tone }) => h("li", { key: label }, h("i", { class: `key ${tone}`, "aria-hidden": "true" }), label))),
-    spec.columns && h("details", { class: "numbers" }, h("summary", null, "Numbers"), table(`${spec.name}: numbers`, spec.columns, spec.rows)),
+      },
+    }),
+    spec.legend &&
+      h(
+        "ul",
+        { class: "legend" },
+        spec.legend.map(({ label, tone }) =>
+          h("li", { key: label }, h("i", { class: `key ${tone}`, "aria-hidden": "true" }), label),
+        ),
+      ),
+    spec.columns &&
+      h("details", { class: "numbers" }, h("summary", null, "Numbers"), table(`${spec.name}: numbers`, spec.columns, spec.rows)),
   );
 }

@@ -33,11 +33,19 @@ export function lorenzChart(delegates) {
       ],
       series: [
         {},
-        { stroke: colour("accent"), width: 2.25, fill: colour("accent-wash"), points: { show: true, size: 6, fill: colour("card") } },
+        {
+          stroke: colour("accent"),
+          width: 2.25,
+          fill: colour("accent-wash"),
+          points: { show: true, size: 6, fill: colour("card") },
+        },
         { stroke: colour("muted"), width: 1, dash: [4, 4], points: { show: false } },
       ],
     }),
-    legend: [{ label: "votes that can be cast now", tone: "accent" }, { label: "everybody the same", tone: "dashed" }],
+    legend: [
+      { label: "votes that can be cast now", tone: "accent" },
+      { label: "everybody the same", tone: "dashed" },
+    ],
     readout: (at) => {
       const [x, y] = points[at ?? Math.floor(points.length / 2)];
       return `The ${x.toFixed(0)} % with the fewest votes hold ${y.toFixed(1)} %`;

@@ -45,13 +45,23 @@ export function problemBox(problem, again = null) {
     "div",
     { class: "problem", role: "alert" },
     icon("warning"),
-    h("div", null, h("p", { class: "strong" }, problem.what ?? problem.message), h("p", null, problem.why), h("p", { class: "muted" }, problem.hint),
-      again && h("button", { class: "button", on: { click: again } }, "Try again")),
+    h(
+      "div",
+      null,
+      h("p", { class: "strong" }, problem.what ?? problem.message),
+      h("p", null, problem.why),
+      h("p", { class: "muted" }, problem.hint),
+      again && h("button", { class: "button", on: { click: again } }, "Try again"),
+    ),
   );
 }
 
 export function skeleton(lines = 3) {
-  return h("div", { class: "skeleton", "aria-hidden": "true" }, Array.from({ length: lines }, (_, i) => h("i", { key: i })));
+  return h(
+    "div",
+    { class: "skeleton", "aria-hidden": "true" },
+    Array.from({ length: lines }, (_, i) => h("i", { key: i })),
+  );
 }
 
 async function copy(text, what) {
@@ -72,8 +82,13 @@ export function account(address, { plain = false } = {}) {
   if (plain) return h("span", { class: "mono", title: address }, label);
   return h(
     "button",
-    { class: "chip account", type: "button", "data-tip": address, "aria-label": `${known ?? "Account"} ${address}${mine ? ", you" : ""}: copy`,
-      on: { click: () => copy(address, "Address") } },
+    {
+      class: "chip account",
+      type: "button",
+      "data-tip": address,
+      "aria-label": `${known ?? "Account"} ${address}${mine ? ", you" : ""}: copy`,
+      on: { click: () => copy(address, "Address") },
+    },
     figure(address),
     h("span", { class: known ? "" : "mono" }, label),
     mine && h("span", { class: "you" }, "you"),
@@ -101,20 +116,37 @@ function figure(address) {
     cells.push(`M${x} ${y}h1v1h-1z`);
     if (x < 2) cells.push(`M${4 - x} ${y}h1v1h-1z`);
   }
-  return h("svg", { class: "figure", viewBox: "0 0 5 5", "aria-hidden": "true", focusable: "false" }, h("path", { d: cells.join("") || "M2 2h1v1h-1z" }));
+  return h(
+    "svg",
+    { class: "figure", viewBox: "0 0 5 5", "aria-hidden": "true", focusable: "false" },
+    h("path", { d: cells.join("") || "M2 2h1v1h-1z" }),
+  );
 }
 
 /** A hash, CID or transaction, shortened; whole on focus and hover, copied on click. */
 export function hash(text, what = "Hash") {
   if (!text) return h("span", { class: "muted" }, "–");
-  return h("button", { class: "chip mono", type: "button", "data-tip": text, "aria-label": `${what} ${text}: copy`, on: { click: () => copy(text, what) } },
-    format.shortHash(text));
+  return h(
+    "button",
+    {
+      class: "chip mono",
+      type: "button",
+      "data-tip": text,
+      "aria-label": `${what} ${text}: copy`,
+      on: { click: () => copy(text, what) },
+    },
+    format.shortHash(text),
+  );
 }
 
 /** A command to copy. */
 export function command(text) {
-  return h("button", { class: "command mono", type: "button", "aria-label": `Command ${text}: copy`, on: { click: () => copy(text, "Command") } },
-    h("span", null, text), icon("copy"));
+  return h(
+    "button",
+    { class: "command mono", type: "button", "aria-label": `Command ${text}: copy`, on: { click: () => copy(text, "Command") } },
+    h("span", null, text),
+    icon("copy"),
+  );
 }
 
 // Times that tick: one timer for all of them, started with the first.
@@ -137,13 +169,17 @@ function ticker(tag, attributes, text) {
 
 /** Time left until `until`, counting down, after the words `before`; then `over`. */
 export function countdown(until, over = "time is up", before = "") {
-  return ticker("span", { class: "countdown", title: format.time(until) }, () => (until > now() ? before + format.span(until - now()) : over));
+  return ticker("span", { class: "countdown", title: format.time(until) }, () =>
+    until > now() ? before + format.span(until - now()) : over,
+  );
 }
 
 /** How long ago, kept current. */
 export function when(at) {
   if (at === null || at === undefined) return h("span", { class: "muted" }, "–");
-  return ticker("time", { class: "when", datetime: new Date(at * 1000).toISOString(), title: format.time(at) }, () => format.ago(at, now()));
+  return ticker("time", { class: "when", datetime: new Date(at * 1000).toISOString(), title: format.time(at) }, () =>
+    format.ago(at, now()),
+  );
 }
 
 /** How much of the time from `since` to `until` is over, as a thin line. */
@@ -157,7 +193,11 @@ export function drain(since, until) {
     tick(node);
     timer ||= setInterval(() => ticking.forEach((_, each) => tick(each)), 1000);
   };
-  return h("div", { class: "drain", "aria-hidden": "true", host: { mount: start, update: start, remove: (node) => ticking.delete(node) } });
+  return h("div", {
+    class: "drain",
+    "aria-hidden": "true",
+    host: { mount: start, update: start, remove: (node) => ticking.delete(node) },
+  });
 }
 
 /** A horizontal bar of parts: [{share 0…1, tone, label}], with an optional mark at a share. */
@@ -166,13 +206,25 @@ export function bar(parts, { label, mark = null, markLabel = "" } = {}) {
   return h(
     "div",
     { class: "bar", role: "img", "aria-label": markLabel ? `${text}; ${markLabel}` : text },
-    parts.filter((part) => part.share > 0).map((part, i) =>
-      h("i", { key: i, class: part.tone, css: { "--share": `${(100 * part.share).toFixed(2)}%` }, title: `${part.label}: ${(100 * part.share).toFixed(1)} %` })),
+    parts
+      .filter((part) => part.share > 0)
+      .map((part, i) =>
+        h("i", {
+          key: i,
+          class: part.tone,
+          css: { "--share": `${(100 * part.share).toFixed(2)}%` },
+          title: `${part.label}: ${(100 * part.share).toFixed(1)} %`,
+        }),
+      ),
     mark !== null && h("em", { key: "mark", css: { "--share": `${(100 * Math.min(1, mark)).toFixed(2)}%` }, title: markLabel }),
   );
 }
 
 /** Pairs of a term and its value. */
 export function facts(pairs) {
-  return h("dl", { class: "facts" }, pairs.filter(Boolean).map(([term, value]) => h("div", { key: term }, h("dt", null, term), h("dd", null, value))));
+  return h(
+    "dl",
+    { class: "facts" },
+    pairs.filter(Boolean).map(([term, value]) => h("div", { key: term }, h("dt", null, term), h("dd", null, value))),
+  );
 }

@@ -21,13 +21,24 @@ export function close() {
 
 export function redraw() {
   if (!current) return;
-  render(node(), h(
-    "div",
-    { class: "dialog-inside" },
-    h("header", { class: "dialog-head" }, h("h2", { id: "dialog-title" }, current.title),
-      h("button", { class: "icon-button", type: "button", "aria-label": "Close", disabled: !current.mayClose(), on: { click: close } }, icon("close"))),
-    h("div", { class: "dialog-body" }, current.body()),
-  ));
+  render(
+    node(),
+    h(
+      "div",
+      { class: "dialog-inside" },
+      h(
+        "header",
+        { class: "dialog-head" },
+        h("h2", { id: "dialog-title" }, current.title),
+        h(
+          "button",
+          { class: "icon-button", type: "button", "aria-label": "Close", disabled: !current.mayClose(), on: { click: close } },
+          icon("close"),
+        ),
+      ),
+      h("div", { class: "dialog-body" }, current.body()),
+    ),
+  );
 }
 
 export function start() {

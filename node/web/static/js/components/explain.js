@@ -8,7 +8,11 @@ import { table } from "./table.js";
 
 /** A button that explains `what` (reward, score, slash, vote, …) number `id`; `about` says to a screen reader of what. */
 export function why(what, id, about) {
-  return h("button", { class: "why", type: "button", "aria-label": `Why: ${about}`, on: { click: () => show(what, id) } }, "why?");
+  return h(
+    "button",
+    { class: "why", type: "button", "aria-label": `Why: ${about}`, on: { click: () => show(what, id) } },
+    "why?",
+  );
 }
 
 function show(what, id) {
@@ -39,20 +43,42 @@ function explanation(data) {
     "div",
     { class: "explanation" },
     verdict(data),
-    data.formula.length > 0 && [h("h3", null, "Formula"), h("ul", { class: "formula mono" }, data.formula.map((line, i) => h("li", { key: i }, line)))],
+    data.formula.length > 0 && [
+      h("h3", null, "Formula"),
+      h(
+        "ul",
+        { class: "formula mono" },
+        data.formula.map((line, i) => h("li", { key: i }, line)),
+      ),
+    ],
     data.steps.length > 0 && [
       h("h3", null, "Step by step"),
-      h("ol", { class: "steps" }, data.steps.map((step, i) => h("li", { key: i },
-        h("span", { class: "step-label" }, step.label), h("span", { class: "step-value" }, step.value), h("code", null, step.expression)))),
+      h(
+        "ol",
+        { class: "steps" },
+        data.steps.map((step, i) =>
+          h(
+            "li",
+            { key: i },
+            h("span", { class: "step-label" }, step.label),
+            h("span", { class: "step-value" }, step.value),
+            h("code", null, step.expression),
+          ),
+        ),
+      ),
     ],
     data.sources.length > 0 && [
       h("h3", null, "What it stands on"),
-      table("Sources", [
-        { label: "event", head: true, cell: (source) => source.event },
-        { label: "contract", cell: (source) => source.contract },
-        { label: "block", numeric: true, cell: (source) => source.block },
-        { label: "transaction", cell: (source) => hash(source.transaction, "Transaction") },
-      ], data.sources),
+      table(
+        "Sources",
+        [
+          { label: "event", head: true, cell: (source) => source.event },
+          { label: "contract", cell: (source) => source.contract },
+          { label: "block", numeric: true, cell: (source) => source.block },
+          { label: "transaction", cell: (source) => hash(source.transaction, "Transaction") },
+        ],
+        data.sources,
+      ),
     ],
     data.notes.map((note, i) => h("p", { key: i, class: "note" }, note)),
   );
@@ -60,8 +86,22 @@ function explanation(data) {
 
 function verdict({ computed, recorded, agrees }) {
   if (agrees === null || agrees === undefined) {
-    return h("p", { class: "result" }, h("b", null, computed), h("span", { class: "muted" }, "computed here; the chain has recorded nothing yet"));
+    return h(
+      "p",
+      { class: "result" },
+      h("b", null, computed),
+      h("span", { class: "muted" }, "computed here; the chain has recorded nothing yet"),
+    );
   }
-  return h("p", { class: `result ${agrees ? "good" : "bad"}` }, icon(agrees ? "check" : "cross"), h("b", null, computed),
-    h("span", null, agrees ? "computed here, and the chain recorded the same" : `computed here, but the chain recorded ${recorded}`));
+  return h(
+    "p",
+    { class: `result ${agrees ? "good" : "bad"}` },
+    icon(agrees ? "check" : "cross"),
+    h("b", null, computed),
+    h(
+      "span",
+      null,
+      agrees ? "computed here, and the chain recorded the same" : `computed here, but the chain recorded ${recorded}`,
+    ),
+  );
 }

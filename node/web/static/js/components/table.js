@@ -13,11 +13,32 @@ export function table(name, columns, rows, { key, isMarked = null, limit = null 
     h(
       "table",
       null,
-      h("thead", null, h("tr", null, columns.map((column, i) =>
-        h("th", { key: i, scope: "col", class: column.numeric ? "n" : null }, column.label)))),
-      h("tbody", null, shown.map((row, i) =>
-        h("tr", { key: key ? key(row) : i, class: isMarked?.(row) ? "marked" : null }, columns.map((column, j) =>
-          h(column.head ? "th" : "td", { key: j, scope: column.head ? "row" : null, class: column.numeric ? "n" : null }, column.cell(row)))))),
+      h(
+        "thead",
+        null,
+        h(
+          "tr",
+          null,
+          columns.map((column, i) => h("th", { key: i, scope: "col", class: column.numeric ? "n" : null }, column.label)),
+        ),
+      ),
+      h(
+        "tbody",
+        null,
+        shown.map((row, i) =>
+          h(
+            "tr",
+            { key: key ? key(row) : i, class: isMarked?.(row) ? "marked" : null },
+            columns.map((column, j) =>
+              h(
+                column.head ? "th" : "td",
+                { key: j, scope: column.head ? "row" : null, class: column.numeric ? "n" : null },
+                column.cell(row),
+              ),
+            ),
+          ),
+        ),
+      ),
     ),
     limit && rows.length > limit && h("p", { class: "muted more" }, `The newest ${limit} of ${rows.length}.`),
   );

@@ -22,7 +22,10 @@ export function start() {
     tip.hidden = true;
   };
 
-  for (const [enter, leave] of [["pointerover", "pointerout"], ["focusin", "focusout"]]) {
+  for (const [enter, leave] of [
+    ["pointerover", "pointerout"],
+    ["focusin", "focusout"],
+  ]) {
     document.addEventListener(enter, (event) => {
       const target = event.target.closest?.("[data-tip]");
       if (target) show(target);

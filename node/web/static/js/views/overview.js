@@ -1,5 +1,6 @@
 // Overview: how the community stands, the live round, the metric, and what happened last.
 import { account, card, empty, hash, tile, when } from "../components/basic.js";
+import { memo } from "../components/memo.js";
 import { metricChart } from "../charts/metric.js";
 import { h } from "../dom.js";
 import { integer, number, phaseName, signed } from "../format.js";
@@ -15,8 +16,12 @@ export function overview({ snapshot }) {
       { class: "columns wide-left", key: "live" },
       snapshot.live
         ? liveRound(snapshot.live, { isHome: true })
-        : card("Live round", {}, empty("No round was opened yet.", "A committee seat opens the first one: commonweight node, with the role steward.")),
-      card("Activity", { kind: "activity" }, activity(snapshot.activity)),
+        : card(
+            "Live round",
+            {},
+            empty("No round was opened yet.", "A committee seat opens the first one: commonweight node, with the role steward."),
+          ),
+      memo("activity", [snapshot.activity], () => card("Activity", { kind: "activity" }, activity(snapshot.activity))),
     ),
     card("Metric", { key: "metric", aside: metricNote(snapshot.metric) }, metric(snapshot.metric)),
   ];
@@ -33,13 +38,28 @@ function tiles(snapshot) {
     "div",
     { class: "tiles", key: "tiles" },
     metricTile(snapshot.metric),
-    tile(`${final} / ${over.length}`, "rounds finalised", { href: link("rounds"), detail: over.length > final ? `${over.length - final} voided` : "none voided" }),
-    tile(integer(members.filter((entry) => entry.status === "ACTIVE").length), "active members",
-      { href: link("members"), detail: waiting ? `${waiting} application${waiting === 1 ? "" : "s"} to review` : "no application waits" }),
-    tile(integer(open), open === 1 ? "open vote" : "open votes", { href: link("governance"), detail: `${proposals.length} proposals so far` }),
-    tile(latest ? latest.version : "–", "newest release", { href: link("releases"), detail: latest ? `from round ${latest.round}` : "none yet" }),
+    tile(`${final} / ${over.length}`, "rounds finalised", {
+      href: link("rounds"),
+      detail: over.length > final ? `${over.length - final} voided` : "none voided",
+    }),
+    tile(integer(members.filter((entry) => entry.status === "ACTIVE").length), "active members", {
+      href: link("members"),
+      detail: waiting ? `${waiting} application${waiting === 1 ? "" : "s"} to review` : "no application waits",
+    }),
+    tile(integer(open), open === 1 ? "open vote" : "open votes", {
+      href: link("governance"),
+      detail: `${proposals.length} proposals so far`,
+    }),
+    tile(latest ? latest.version : "–", "newest release", {
+      href: link("releases"),
+      detail: latest ? `from round ${latest.round}` : "none yet",
+    }),
     audit
-      ? tile(audit.ok ? "Passed" : "Failed", "last audit", { href: link("audit"), tone: audit.ok ? "good" : "bad", detail: audit.is_current ? "covers every ended round" : "rounds ended since" })
+      ? tile(audit.ok ? "Passed" : "Failed", "last audit", {
+          href: link("audit"),
+          tone: audit.ok ? "good" : "bad",
+          detail: audit.is_current ? "covers every ended round" : "rounds ended since",
+        })
       : tile("–", "last audit", { href: link("audit"), detail: "none on this machine" }),
   );
 }
@@ -49,15 +69,25 @@ function metricTile(metric) {
   if (values.length > 0) {
     const [first, last] = [values[0], values.at(-1)];
     const change = last.value - first.value;
-    return tile(number(last.value), `${metric.evaluations.name.toUpperCase()} after round ${last.round}`,
-      { detail: values.length > 1 ? `${change >= 0 ? "+" : "−"}${number(Math.abs(change))} since round ${first.round}` : "first measurement" });
+    return tile(number(last.value), `${metric.evaluations.name.toUpperCase()} after round ${last.round}`, {
+      detail:
+        values.length > 1
+          ? `${change >= 0 ? "+" : "−"}${number(Math.abs(change))} since round ${first.round}`
+          : "first measurement",
+    });
   }
   const last = metric.rounds.at(-1);
-  return tile(last ? signed(last.gain_median) : "–", "median gain, ppm", { detail: last ? `round ${last.round}` : "no finalised round" });
+  return tile(last ? signed(last.gain_median) : "–", "median gain, ppm", {
+    detail: last ? `round ${last.round}` : "no finalised round",
+  });
 }
 
 function metricNote(metric) {
-  return h("small", { class: "muted" }, metric.evaluations?.values.length ? "measured on this machine" : "agreed by the verifiers");
+  return h(
+    "small",
+    { class: "muted" },
+    metric.evaluations?.values.length ? "measured on this machine" : "agreed by the verifiers",
+  );
 }
 
 function metric(found) {
@@ -72,12 +102,19 @@ function activity(entries) {
   return h(
     "ol",
     { class: "feed", tabindex: "0", "aria-label": "Activity, newest first" },
-    entries.map((entry, i) => h(
-      "li",
-      { key: `${entry.block}.${entry.transaction}.${entry.event}.${entry.actor}.${i}` },
-      h("div", { class: "feed-line" }, entry.actor ? [account(entry.actor), " ", entry.text] : entry.text.replace(/\b[A-Z]+(_[A-Z]+)*$/, (phase) => phaseName(phase))),
-      h("div", { class: "feed-meta" }, when(entry.at), ` · block ${entry.block} · `, hash(entry.transaction, "Transaction")),
-    )),
+    entries.map((entry, i) =>
+      h(
+        "li",
+        { key: `${entry.block}.${entry.transaction}.${entry.event}.${entry.actor}.${i}` },
+        h(
+          "div",
+          { class: "feed-line" },
+          entry.actor
+            ? [account(entry.actor), " ", entry.text]
+            : entry.text.replace(/\b[A-Z]+(_[A-Z]+)*$/, (phase) => phaseName(phase)),
+        ),
+        h("div", { class: "feed-meta" }, when(entry.at), ` · block ${entry.block} · `, hash(entry.transaction, "Transaction")),
+      ),
+    ),
   );
 }
-

@@ -14,8 +14,16 @@ export function prose(text) {
   while (i < lines.length) {
     const line = lines[i];
     if (line.trim() === "") i += 1;
-    else if (/^#{1,6} /.test(line)) blocks.push(h("p", { class: "strong" }, take((each) => each === line)[0].replace(/^#+ /, "")));
-    else if (/^[-*] /.test(line)) blocks.push(h("ul", null, take((each) => /^[-*] /.test(each)).map((each) => h("li", null, each.slice(2)))));
+    else if (/^#{1,6} /.test(line))
+      blocks.push(h("p", { class: "strong" }, take((each) => each === line)[0].replace(/^#+ /, "")));
+    else if (/^[-*] /.test(line))
+      blocks.push(
+        h(
+          "ul",
+          null,
+          take((each) => /^[-*] /.test(each)).map((each) => h("li", null, each.slice(2))),
+        ),
+      );
     else if (line.startsWith("|")) blocks.push(grid(take((each) => each.startsWith("|"))));
     else blocks.push(h("p", null, take(isPlain).join("\n")));
   }
@@ -23,9 +31,41 @@ export function prose(text) {
 }
 
 function grid(lines) {
-  const rows = lines.filter((line) => !/^\|[\s:|-]+$/.test(line)).map((line) => line.replace(/^\||\|\s*$/g, "").split("|").map((cell) => cell.trim()));
+  const rows = lines
+    .filter((line) => !/^\|[\s:|-]+$/.test(line))
+    .map((line) =>
+      line
+        .replace(/^\||\|\s*$/g, "")
+        .split("|")
+        .map((cell) => cell.trim()),
+    );
   const [head, ...body] = rows;
-  return h("div", { class: "scroll", role: "region", "aria-label": "Table", tabindex: "0" }, h("table", null,
-    h("thead", null, h("tr", null, head.map((cell) => h("th", { scope: "col" }, cell)))),
-    h("tbody", null, body.map((row) => h("tr", null, row.map((cell) => h("td", null, cell)))))));
+  return h(
+    "div",
+    { class: "scroll", role: "region", "aria-label": "Table", tabindex: "0" },
+    h(
+      "table",
+      null,
+      h(
+        "thead",
+        null,
+        h(
+          "tr",
+          null,
+          head.map((cell) => h("th", { scope: "col" }, cell)),
+        ),
+      ),
+      h(
+        "tbody",
+        null,
+        body.map((row) =>
+          h(
+            "tr",
+            null,
+            row.map((cell) => h("td", null, cell)),
+          ),
+        ),
+      ),
+    ),
+  );
 }

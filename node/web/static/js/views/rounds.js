@@ -2,6 +2,7 @@
 import * as api from "../api.js";
 import { badge, card, empty, hash, problemBox, skeleton, when } from "../components/basic.js";
 import { icon } from "../components/icon.js";
+import { memo } from "../components/memo.js";
 import { table } from "../components/table.js";
 import { h } from "../dom.js";
 import { phaseName, signed, span, words } from "../format.js";
@@ -14,26 +15,47 @@ export function rounds(state) {
   if (route.id !== null) return onePage(state, Number(route.id));
   return [
     h("h1", { key: "title" }, "Rounds"),
-    card("All rounds", { key: "list", note: "A round is one cycle from sealed commitments to a model that everybody computed alike." }, list(snapshot.rounds)),
+    memo("rounds", [snapshot.rounds], () =>
+      card(
+        "All rounds",
+        { key: "list", note: "A round is one cycle from sealed commitments to a model that everybody computed alike." },
+        list(snapshot.rounds),
+      ),
+    ),
   ];
 }
 
 function list(entries) {
-  if (entries.length === 0) return empty("No round was opened yet.", "Whoever holds the steward's seat opens the first: commonweight node, with the role steward.");
+  if (entries.length === 0)
+    return empty(
+      "No round was opened yet.",
+      "Whoever holds the steward's seat opens the first: commonweight node, with the role steward.",
+    );
   const newest = [...entries].reverse();
-  return table("Rounds", [
-    { label: "round", head: true, cell: (round) => h("a", { href: link("rounds", round.number) }, `Round ${round.number}`) },
-    { label: "state", cell: (round) => [badge(round.phase, phaseName(round.phase), round.ended_at ? null : "accent"), round.void_reason && h("small", { class: "muted" }, ` ${words(round.void_reason)}`)] },
-    { label: "slice", cell: (round) => sealed(round) ?? h("span", { class: "muted" }, "–") },
-    { label: "accepted", numeric: true, cell: (round) => `${round.accepted} / ${round.revealed}` },
-    { label: "attested", numeric: true, cell: (round) => round.attested },
-    { label: "sum of gains, ppm", numeric: true, cell: (round) => signed(round.gain_sum) },
-    { label: "disputes", numeric: true, cell: (round) => round.disputes || "–" },
-    { label: "penalties", numeric: true, cell: (round) => round.slashes || "–" },
-    { label: "model", cell: (round) => hash(round.model_hash, "Model hash") },
-    { label: "took", numeric: true, cell: (round) => (round.ended_at ? span(round.ended_at - round.opened_at) : "–") },
-    { label: "opened", cell: (round) => when(round.opened_at) },
-  ], newest, { key: (round) => round.number });
+  return table(
+    "Rounds",
+    [
+      { label: "round", head: true, cell: (round) => h("a", { href: link("rounds", round.number) }, `Round ${round.number}`) },
+      {
+        label: "state",
+        cell: (round) => [
+          badge(round.phase, phaseName(round.phase), round.ended_at ? null : "accent"),
+          round.void_reason && h("small", { class: "muted" }, ` ${words(round.void_reason)}`),
+        ],
+      },
+      { label: "slice", cell: (round) => sealed(round) ?? h("span", { class: "muted" }, "–") },
+      { label: "accepted", numeric: true, cell: (round) => `${round.accepted} / ${round.revealed}` },
+      { label: "attested", numeric: true, cell: (round) => round.attested },
+      { label: "sum of gains, ppm", numeric: true, cell: (round) => signed(round.gain_sum) },
+      { label: "disputes", numeric: true, cell: (round) => round.disputes || "–" },
+      { label: "penalties", numeric: true, cell: (round) => round.slashes || "–" },
+      { label: "model", cell: (round) => hash(round.model_hash, "Model hash") },
+      { label: "took", numeric: true, cell: (round) => (round.ended_at ? span(round.ended_at - round.opened_at) : "–") },
+      { label: "opened", cell: (round) => when(round.opened_at) },
+    ],
+    newest,
+    { key: (round) => round.number },
+  );
 }
 
 function onePage({ snapshot, rounds: details }, number) {
@@ -42,10 +64,13 @@ function onePage({ snapshot, rounds: details }, number) {
     "div",
     { class: "page-head", key: "title" },
     h("h1", null, `Round ${number}`),
-    h("nav", { "aria-label": "Other rounds", class: "pager" },
+    h(
+      "nav",
+      { "aria-label": "Other rounds", class: "pager" },
       h("a", { href: link("rounds") }, "All rounds"),
       number > 1 && h("a", { href: link("rounds", number - 1), "aria-label": "Round before" }, icon("back")),
-      number < last && h("a", { href: link("rounds", number + 1), "aria-label": "Round after" }, icon("next"))),
+      number < last && h("a", { href: link("rounds", number + 1), "aria-label": "Round after" }, icon("next")),
+    ),
   );
   if (number === last) return [head, ...roundDetail(snapshot.live, snapshot.disputes)];
   const found = details.get(number);
@@ -65,5 +90,8 @@ function load(number, stamp, before) {
     change({ rounds: details });
   };
   details.set(number, { status: "loading", data: before?.data ?? null, stamp });
-  api.round(number).then((data) => keep({ status: "ready", data, stamp }), (problem) => keep({ status: "failed", data: before?.data ?? null, problem, stamp }));
+  api.round(number).then(
+    (data) => keep({ status: "ready", data, stamp }),
+    (problem) => keep({ status: "failed", data: before?.data ?? null, problem, stamp }),
+  );
 }
