@@ -10,7 +10,7 @@ import ast
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from learning.errors import DataError
 from learning.sources import installed
@@ -110,7 +110,7 @@ def environment(seed: int) -> dict[Split, list[Repository]]:
 
 
 def function_snippets(repository: Repository, seed: int, report: ReadReport) -> Iterator[Snippet]:
-    """Functions of 3 lines to 4,000 characters that are neither tests nor dunder methods, at most 24 of a file, in the files' drawn order."""
+    """Functions of 3 lines to 4,000 characters, no tests or dunder methods, at most 24 of a file, in the files' drawn order."""
     for path, text in visit(repository, seed, report):
         tree = parse(text)
         if tree is None:
@@ -200,8 +200,3 @@ def _snippet(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str, repository
 
 def _draw(seed: int, text: str) -> bytes:
     return hashlib.sha256(f"{seed}\0{text}".encode(errors="surrogateescape")).digest()
-
-
-def as_json(report: ReadReport, **more: Any) -> dict[str, Any]:
-    """A report with what a source adds to it."""
-    return {**report.to_mapping(), **more}

@@ -1,8 +1,9 @@
 """Python source as the tokens of CodeXGLUE's py150: what code completion predicts.
 
-``<s>``, the tokens, ``</s>``; every line's end is ``<EOL>`` (blank lines and comments leave none), indentation and comments go, numbers become
-``<NUM_LIT>`` and the contents of texts ``<STR_LIT>``, or ``<NUM_LIT:0>`` and ``<STR_LIT:name>`` where the literal is among the commonest of the
-training split (there: 30 numbers, 200 texts). Blanks and commas in a kept text are written U+0020 and U+002C, so a token holds no white space.
+``<s>``, the tokens, ``</s>``; every line's end is ``<EOL>`` (blank lines and comments leave none), indentation and comments go, numbers
+become ``<NUM_LIT>`` and the contents of texts ``<STR_LIT>``, or ``<NUM_LIT:0>`` and ``<STR_LIT:name>`` where the literal is among the
+commonest of the training split (there: 30 numbers, 200 texts). Blanks and commas in a kept text are written U+0020 and U+002C, so a token
+holds no white space.
 """
 
 from __future__ import annotations

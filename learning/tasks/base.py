@@ -16,14 +16,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from learning.errors import DataError
 from learning.sources.files import ReadReport
+from learning.sources.pool import SPLITS, Split
+from learning.sources.repository import Repository
 from learning.tasks.encoding import Kind, Limits, Row, Tokenizer
-
-Split = Literal["train", "valid", "test"]
-SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
 
 class Example(Protocol):
@@ -34,6 +33,7 @@ class Example(Protocol):
         """Repository or project; empty if the source does not say."""
 
 
+__all__ = ["SPLITS", "Example", "Split", "Task", "TaskData", "find_files"]
 E = TypeVar("E", bound=Example)
 
 
@@ -77,6 +77,23 @@ class Task(ABC, Generic[E]):
     @abstractmethod
     def write(self, folder: Path, splits: Mapping[Split, Sequence[E]]) -> None:
         """Write splits in the format that `read` and CodeXGLUE's own scripts read."""
+
+    @abstractmethod
+    def embed(
+        self,
+        repositories: Mapping[Split, Sequence[Repository]],
+        limits: Mapping[Split, int],
+        seed: int,
+        report: ReadReport,
+    ) -> dict[Split, list[E]]:
+        """Examples made from repositories on disk, split by repository, near-duplicates removed (`learning.sources.pool`).
+
+        Args:
+            repositories: by split.
+            limits: most examples of each split; there may be fewer.
+            seed: fixes which functions are taken and what is drawn.
+            report: counts what is left out.
+        """
 
     @abstractmethod
     def encode(
