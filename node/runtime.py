@@ -179,6 +179,7 @@ async def open_node(
                 config.network.public_benchmark, "public benchmark", "See network.public_benchmark."
             ),
             seed=config.learning.seed,
+            honour=lambda new: require_honoured(new, config, trains=bool(roles & TRAINER_ROLES)),
             fetch_seconds=config.pace.fetch_seconds,
             applicant=applicant_of(config, manifest, signer, local),
         )
