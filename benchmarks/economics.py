@@ -1,8 +1,7 @@
 """What strategies earn: honest and dishonest ones replayed against the real scoring on the real code model.
 
-    python -m benchmarks.economics                           # one seed, three rounds: a quarter of an hour, replayed from
-                                                             # build/cache/economics in a minute afterwards
-    python -m benchmarks.economics --seeds 0 1 2 --rounds 6  # an hour and a half
+    python -m benchmarks.economics                           # one seed, three rounds, about 900 CPU seconds
+    python -m benchmarks.economics --seeds 0 1 2 --rounds 3  # 1800; every measured round is kept in build/cache/economics
 
 Eight honest clients per seed train MiniLM with LoRA on code search (the demo's federation); each strategy is one more trainer
 (economics_world.py). The rounds are replayed under many scoring variants (economics_scoring.py); lying and lazy verifiers and empty
@@ -272,7 +271,9 @@ def study(found: Study, options: argparse.Namespace, console: Console, began: fl
     rows = replayed(found)
     summary = report.summarise(rows)
     arithmetic = [
-        row for cap in variants.caps() for row in panel_rows(found.rounds, cap, simulated=200 * (cap == PROTOCOL))
+        row
+        for cap in variants.caps()
+        for row in panel_rows(found.rounds, cap, simulated=100 * (cap.name == PROTOCOL.name))
     ]
     arithmetic += lazy_rows(found.rounds, PROTOCOL, (5_000, 1_000, 200, 20))
     arithmetic += [row for cap in variants.caps() for row in empty_rows(found.rounds, cap)]

@@ -212,7 +212,7 @@ def replay(
     variant: Variant,
     strategy: Sequence[str],
     *,
-    orders: int = 4,
+    orders: int = 2,
     slices: Sequence[int] | None = None,
 ) -> Outcome:
     """The honest clients and a strategy's identities in one round, mean over slices and commit orders.
@@ -323,7 +323,8 @@ LEAKS: Mapping[str, Mapping[tuple[int, int], tuple[str, tuple[int, ...]]]] = {
 
 def play(measured: Measured, variant: Variant, strategy: str) -> Outcome | None:
     """One strategy in one round; None where it does not exist (nothing to replay yet, not measured so)."""
-    if (variant.eta, variant.size) not in measured.losses:
+    losses = measured.losses.get((variant.eta, variant.size))
+    if losses is None or losses.shape[1] < variant.stewards:
         return None
     if strategy in LEAKS:
         known = LEAKS[strategy].get((variant.size, variant.stewards))
