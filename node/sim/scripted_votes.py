@@ -199,7 +199,12 @@ def _settings(community: Parliament) -> None:
     law = community.deployment.governance
     made_up = [keccak256(f"amendment/{part}".encode()) for part in range(4)]
     scoring = community.deployment.scoring
-    numbers = {"tau": scoring.tau + 1, "deltaMin": scoring.delta_min, "harmMin": scoring.harm_min, "gainCap": scoring.gain_cap}
+    numbers = {
+        "tau": scoring.tau + 1,
+        "deltaMin": scoring.delta_min,
+        "harmMin": scoring.harm_min,
+        "gainCap": scoring.gain_cap,
+    }
     pay = (community.ledger.token.address, community.members[5], 3 * CWT)
     community.decide(
         Call(GOVERNOR, "setVotingDelay", (law.voting_delay + 1,)),
