@@ -111,6 +111,7 @@ class Deployment:
         guardian: what can pause entry points, instead of the Guardian's own model.
         brake: account that holds the Guardian's office.
         guideline_hash: of the founding guideline.
+        guideline_cid: digest of its CID.
         governance: constants of votes and releases.
         genesis: the founding model.
         chain_id: of the chain.
@@ -138,6 +139,7 @@ class Deployment:
     guardian: AnyGuardian | None = None
     brake: Address = field(default_factory=lambda: address_of("brake"))
     guideline_hash: bytes = b"\x01" * 32
+    guideline_cid: bytes = keccak256(b"guideline/cid")
     governance: GovernanceParams = QUICK_GOVERNANCE
     genesis: Model = field(default_factory=lambda: Model(bytes(32), bytes(32)))
     chain_id: int = 31_337
@@ -352,7 +354,7 @@ def _guidelines(deployment: Deployment, at: Mapping[str, Address]) -> GuidelineR
         at["GuidelineRegistry"],
         at["TimelockController"],
         founding=founding,
-        guideline=Document(deployment.guideline_hash, keccak256(b"guideline/cid")),
+        guideline=Document(deployment.guideline_hash, deployment.guideline_cid),
         scoring=deployment.scoring,
         deployed_at=deployment.deployed_at,
     )
