@@ -23,7 +23,6 @@ from node.protocol.guidelines import Kind
 from node.protocol.state import Round, State
 from node.protocol.types import Address, Call, MemberStatus, Phase, Scoring
 
-TOKEN = "ContributionToken"
 Allowance = Callable[[Address, Address], int | None]
 
 
@@ -62,12 +61,12 @@ def _ask(subject: str, contract: str, function: str, *arguments: Any, says: Any)
 
 def _token(state: State, allowance: Allowance) -> Iterator[View]:
     for address, amount in sorted(state.balances.items()):
-        yield _ask("balances", TOKEN, "balanceOf", address, says=amount)
+        yield _ask("balances", "ContributionToken", "balanceOf", address, says=amount)
     for owner, spender in sorted(state.approvals):
         left = allowance(owner, spender)
         if left is not None:
-            yield _ask("allowances", TOKEN, "allowance", owner, spender, says=left)
-    yield _ask("supply", TOKEN, "totalSupply", says=state.supply)
+            yield _ask("allowances", "ContributionToken", "allowance", owner, spender, says=left)
+    yield _ask("supply", "ContributionToken", "totalSupply", says=state.supply)
 
 
 def _registry(state: State) -> Iterator[View]:
