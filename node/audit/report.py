@@ -217,7 +217,7 @@ class _Audit:
         found = self._replay.state.rounds[number]
         epoch = self._replay.state.epochs.get(found.epoch)
         self._jobs[number] = asyncio.create_task(self._models.round(found, epoch))
-        await self._drain(self._scope.at_once)
+        await self._drain(self._scope.at_once - 1)
 
     async def _drain(self, left: int) -> None:
         """Wait, oldest first, until at most ``left`` models are being derived."""
