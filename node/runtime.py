@@ -21,6 +21,7 @@ from node.config import Config
 from node.dao.honour import require_honoured
 from node.driver import Driver, DriverConfig
 from node.executor import Applicant, Executor, Ports
+from node.guideline_watch import GuidelineWatch
 from node.manifest import Manifest, load_manifest
 from node.outbox import OUTBOX, serve_outbox
 from node.ports import BlobStore, Gossip, Trainer
@@ -46,6 +47,7 @@ class Node:
     blobs: BlobStore
     gossip: Gossip | None
     trainer: Trainer | None
+    guideline: GuidelineWatch
 
 
 def read_file(path: Path, what: str, hint: str) -> bytes:
@@ -138,7 +140,8 @@ async def open_node(
         stack.push_async_callback(chain.close)
         _, in_force, _ = await chain.read(Call("GuidelineRegistry", "current"))
         guideline = load_guideline(config, manifest, in_force)
-        require_honoured(guideline, config, trains=bool(roles & TRAINER_ROLES))
+        trains = bool(roles & TRAINER_ROLES)
+        require_honoured(guideline, config, trains=trains)
         gossip = await _open_gossip(config, manifest) if roles & GOSSIP_ROLES else None
         if gossip is not None:
             stack.push_async_callback(gossip.close)
@@ -166,7 +169,8 @@ async def open_node(
             applicant=_applicant(config, signer, guideline),
         )
         driver = Driver(executor, SystemClock(), _driver_config(config, manifest), on_status)
-        yield Node(driver, store, blobs, gossip, trainer)
+        watch = GuidelineWatch(config, chain, blobs, guideline.hash, trains)
+        yield Node(driver, store, blobs, gossip, trainer, watch)
 
 
 async def _open_gossip(config: Config, manifest: Manifest) -> Gossip:
@@ -234,7 +238,10 @@ async def run_node(config: Config, *, wrap_trainer: WrapTrainer | None = None) -
     """Run one node until its last round is over or it is cancelled (Ctrl-C, SIGTERM)."""
     async with open_node(config, wrap_trainer=wrap_trainer) as node:
         node.driver.on_status = status_writer(node)
-        beside = [asyncio.create_task(serve_outbox(config.node.data / OUTBOX, node.blobs), name="outbox")]
+        beside = [
+            asyncio.create_task(serve_outbox(config.node.data / OUTBOX, node.blobs), name="outbox"),
+            asyncio.create_task(node.guideline.run(), name="guideline"),
+        ]
         if node.trainer is not None:
             beside.append(asyncio.create_task(node.trainer.prepare(), name="prepare"))
         try:
@@ -252,6 +259,7 @@ def status_writer(node: Node) -> Callable[[dict[str, Any]], None]:
         doors: dict[str, Any] = {"ipfs": list(node.blobs.addresses)}
         if node.gossip is not None:
             doors |= {"peer_id": node.gossip.peer_id, "p2p": list(node.gossip.addresses)}
-        node.store.save_status(status | doors)
+        changed = {"guideline_in_force": node.guideline.found} if node.guideline.found else {}
+        node.store.save_status(status | doors | changed)
 
     return write

@@ -23,6 +23,7 @@ from node.dao.proposal import Proposal, pay, set_scoring, set_seat, setting
 from node.dao.rehearsal import rehearse
 from node.dao.releases import Candidate, scores_of
 from node.protocol.errors import ConfigError, TransactionReverted
+from node.protocol.guideline import Guideline
 from node.protocol.types import Call
 
 pytestmark = pytest.mark.e2e
@@ -366,12 +367,17 @@ async def test_a_release_that_fell_too_far_is_refused_by_us_and_on_chain(played:
     allowed = played.network.manifest.params.governance.max_regression
     with pytest.raises(ConfigError, match="benchmark b fell too far"):
         await released(played, 2, Measured(a=900_000, b=500_000 - allowed - 1), version=(1, 1, 0))
-    lines = await publishing.table(
-        desk, await publishing.make_candidate(desk, played.files, Measured(a=900_000, b=500_000 - allowed - 1), 2)
-    )
+    bad = await publishing.make_candidate(desk, played.files, Measured(a=900_000, b=500_000 - allowed - 1), 2)
+    lines = await publishing.table(desk, bad, played.founded.guideline)
     assert [(line.benchmark, line.verdict) for line in lines] == [("a", "better"), ("b", "fell too far")]
 
-    bad = await publishing.make_candidate(desk, played.files, Measured(a=900_000, b=500_000 - allowed - 1), 2)
+    strict = Guideline(
+        {**played.founded.guideline.documents, "versioning": {"metric": "mrr", "allowed_regression": 0.001}}
+    )
+    fallen = dataclasses.replace(bad, scores={"a": 900_000, "b": 498_999})
+    assert [line.passes for line in await publishing.table(desk, fallen, strict)] == [True, False]
+    assert [line.passes for line in await publishing.table(desk, fallen, played.founded.guideline)] == [True, True]
+
     struct = bad.struct(1, (1, 1, 0), (b"\x01" * 32, (await played.files.publish(b"n"))))
     (tried,) = await rehearse(desk, proposal_of(played, 4, Action("ReleaseRegistry", "publish", (struct,))))
     assert tried.refusal is not None

@@ -125,7 +125,9 @@ def test_what_this_node_cannot_keep(tmp_path):
 
 
 def test_a_file_s_faults_have_line_numbers():
-    text = json.dumps(DOCUMENTS, indent=2).replace('"max_norm": 5.0,\n    "max_bytes"', '"max_norm": -1,\n    "max_bytes"')
+    text = json.dumps(DOCUMENTS, indent=2).replace(
+        '"max_norm": 5.0,\n    "max_bytes"', '"max_norm": -1,\n    "max_bytes"'
+    )
     _, faults = check_file(text.encode(), Config(), here=False)
     ((place, fault),) = faults
     assert fault.line == "update.max_norm"
