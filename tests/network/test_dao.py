@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from played import GUARDIAN, MEMBERS, Played, found_tiny, plan_of
+from played import GUARDIAN, MEMBERS, Played
 
 from aggregation.bundle import decode, encode
-from deploy.anvil import Anvil
-from deploy.deploy import deploy
 from incentives.rewards import CWT
 from node.dao import acts, publishing, views
 from node.dao.calls import Action
@@ -27,26 +23,6 @@ from node.protocol.guideline import Guideline
 from node.protocol.types import Call
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture(scope="session")
-def founded(tmp_path_factory):
-    return found_tiny(tmp_path_factory.mktemp("tiny"))
-
-
-@pytest.fixture
-async def played(anvil: Anvil, founded: Any, tmp_path: Any) -> AsyncIterator[Played]:
-    """Three members of a tiny community, and what round 1 paid them, locked."""
-    from conftest import Network  # type: ignore[import-not-found]  # tests/network is on the path
-
-    manifest = await deploy(anvil.url, anvil.options.chain_id, anvil.signer(0), plan_of(founded, anvil))
-    async with AsyncExitStack() as stack:
-        network = Network(anvil, manifest, stack, [anvil.signer(account) for account in range(8)])
-        made = Played(network, founded, tmp_path)
-        await made.open()
-        await made.join()
-        await made.round(1, founded.model)
-        yield made
 
 
 async def lock_all(played: Played) -> None:
