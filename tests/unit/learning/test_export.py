@@ -96,7 +96,7 @@ def test_another_base_model_is_not_merged(
     checkpoint: dict[str, NDArray[np.float32]], spec: LearningSpec, tiny_folder: Path, tmp_path: Path
 ) -> None:
     write_tiny_model(tmp_path / "other", seed=5)
-    with pytest.raises(ModelError, match="another|asks for"):
+    with pytest.raises(ModelError, match="asks for"):
         export_merged(checkpoint, spec, tmp_path / "other", tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
 
