@@ -80,17 +80,18 @@ def load_guideline(config: Config, manifest: Manifest, in_force: bytes | None = 
     Args:
         config: settings of the node.
         manifest: of the deployment; its guideline is the founding one.
-        in_force: hash of the one in force where the chain was asked; None takes the founding one.
+        in_force: hash of the one in force, where the chain was asked: also right, and where a running node goes by itself.
 
     Raises:
         ConfigError: it is another one, or asks for what is not possible.
     """
     data = read_file(config.network.guideline, "guideline", "It comes with the network's files.")
     guideline = Guideline.parse(data)
-    wanted = in_force or manifest.guideline.hash
-    if guideline.hash != wanted:
+    founding = manifest.guideline.hash
+    if guideline.hash not in (founding, in_force):
         raise ConfigError(
-            f"The guideline {config.network.guideline} hashes to {guideline.hash.hex()}, the contracts pin {wanted.hex()}.",
+            f"The guideline {config.network.guideline} hashes to {guideline.hash.hex()}, "
+            f"the contracts pin {(in_force or founding).hex()}.",
             hint="Get the one in force with `commonweight guideline fetch`, or point network.manifest at the right deployment.",
         )
     require_guideline(guideline)
@@ -154,7 +155,8 @@ async def open_node(
         stack.push_async_callback(chain.close)
         _, in_force, _ = await chain.read(Call("GuidelineRegistry", "current"))
         guideline = load_guideline(config, manifest, in_force)
-        require_honoured(guideline, config, trains=bool(roles & TRAINER_ROLES))
+        trains = bool(roles & TRAINER_ROLES)
+        require_honoured(guideline, config, trains=trains)
         gossip = await _open_gossip(config, manifest) if roles & GOSSIP_ROLES else None
         if gossip is not None:
             stack.push_async_callback(gossip.close)
