@@ -1,8 +1,9 @@
 """The founding committee of a local network in one process: its seats review newcomers and take turns as benchmark stewards.
 
-The seats share one IPFS store and one gossip host, which also serve as the network's first contact. It publishes the founding
-files (guideline, genesis model, public benchmark) and what people at a seat publish (`node.outbox`): their reviews. Until people review
-(``review.before_round``) the seats do so by themselves, by the checks of `node.membership` alone.
+The seats share one IPFS store and one gossip host, which also serve as the network's first contact, and one trainer, for the stewards'
+public updates. It publishes the founding files (guideline, genesis model, public benchmark) and what people at a seat publish
+(`node.outbox`): their reviews. Until people review (``review.before_round``) the seats do so by themselves, by the checks of
+`node.membership` alone.
 """
 
 from __future__ import annotations
@@ -51,9 +52,11 @@ async def run(folder: Path, configs: Sequence[Config]) -> None:
             await blobs.put(data)
         contact = {"ipfs": list(blobs.addresses), "p2p": list(gossip.addresses)}
         write_atomic(folder / "contact.json", json.dumps(contact).encode())
+        trainer = None
         async with asyncio.TaskGroup() as group:
             for config in configs:
-                node = await stack.enter_async_context(open_node(config, blobs=blobs))
+                node = await stack.enter_async_context(open_node(config, blobs=blobs, trainer=trainer))
+                trainer = node.trainer
                 node.driver.on_status = status_writer(node)
                 group.create_task(node.driver.run(), name=config.node.name)
                 group.create_task(serve_outbox(config.node.data / OUTBOX, blobs), name=f"outbox of {config.node.name}")

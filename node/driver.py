@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from node.executor import Executor
+from node.following import wanted
 from node.ports import EVENT_CHUNK, Chain, Clock, Gossip
 from node.protocol import messages
 from node.protocol.cid import cid_from_digest
@@ -30,7 +31,7 @@ from node.protocol.errors import (
 from node.protocol.state import State, apply
 from node.protocol.types import Address, Call, CourtParams, Phase, RoundParams, Scoring
 from node.roles import attester, challenger, juror, keeper, membership, steward, trainer, verifier
-from node.roles.actions import Action, Submit
+from node.roles.actions import Action, FollowGuideline, Submit
 from node.roles.steward import StewardPlan
 from node.roles.view import View
 
@@ -189,13 +190,16 @@ class Driver:
         )
 
     def due(self, view: View) -> Sequence[Action]:
-        """What our roles want done now. A round under another guideline than ours is none of our business."""
-        if view.round is not None and view.round.guideline_hash != self.executor.guideline.hash:
+        """What our roles want done now. Under another guideline than ours: take it over, and only keep the rounds moving."""
+        epoch = wanted(view.state)
+        if epoch is not None and epoch.guideline_hash != self.executor.guideline.hash:
+            follow = FollowGuideline(epoch.number, epoch.guideline_hash, epoch.guideline_cid)
+            failed = self._failed.get(follow.key)
             self._refusal = (
-                f"Round {view.round.number} runs under guideline {view.round.guideline_hash.hex()}, "
-                f"ours is {self.executor.guideline.hash.hex()}; taking no part."
-            )
-            return []
+                f"Epoch {epoch.number} has guideline {epoch.guideline_hash.hex()}, ours is "
+                f"{self.executor.guideline.hash.hex()}; taking no part. {failed.error if failed else ''}"
+            ).strip()
+            return [follow, *(keeper.decide(view) if "keeper" in self.config.roles else [])]
         self._refusal = ""
         self._heed_seat(view)
         deciders: dict[str, Callable[[View], list[Action]]] = {
@@ -256,10 +260,11 @@ class Driver:
         if not last or found is None or not found.is_over or self._running:
             return False
         if found.phase is Phase.FINALIZED and "attester" in self.config.roles:
-            return self.executor.facts_of(last).aggregate is not None and not self._claim_pending()
+            return self.executor.facts_of(last).aggregate is not None and not self.is_claim_pending()
         return True
 
-    def _claim_pending(self) -> bool:
+    def is_claim_pending(self) -> bool:
+        """Whether our keeper still has something to send about rounds that are over."""
         view = self._view(self.state.block, self._now)
         return any(isinstance(action, Submit) for action in keeper.decide(view)) and "keeper" in self.config.roles
 

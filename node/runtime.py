@@ -18,6 +18,7 @@ from node.adapters.clock_system import SystemClock
 from node.adapters.signer_keystore import KeystoreSigner
 from node.combine import require_guideline
 from node.config import Config
+from node.dao.honour import require_honoured
 from node.driver import Driver, DriverConfig
 from node.executor import Executor, Ports
 from node.health import HealthServer, Vitals
@@ -30,6 +31,7 @@ from node.outbox import OUTBOX, serve_outbox
 from node.ports import BlobStore, Gossip, Trainer
 from node.protocol.errors import ConfigError
 from node.protocol.guideline import Guideline
+from node.protocol.types import Call
 from node.roles.steward import StewardPlan
 from node.store import NodeStore
 
@@ -41,7 +43,8 @@ ACCOUNT_FILE = "account.json"
 PUBLIC_ROWS = 500
 """Rows of the public benchmark that training data are compared with (`node.adapters.trainer_local`)."""
 GOSSIP_ROLES = frozenset({"applicant", "trainer", "verifier", "attester"})
-TRAINER_ROLES = frozenset({"trainer", "verifier", "juror"})
+TRAINER_ROLES = frozenset({"trainer", "verifier", "juror", "steward"})
+WARM_ROLES = TRAINER_ROLES - {"steward"}
 
 WrapTrainer = Callable[[Trainer], Trainer]
 
@@ -71,19 +74,24 @@ def read_file(path: Path, what: str, hint: str) -> bytes:
         raise ConfigError(f"The {what} {path} cannot be read: {error.strerror}.", hint=hint) from error
 
 
-def load_guideline(config: Config, manifest: Manifest) -> Guideline:
+def load_guideline(config: Config, manifest: Manifest, in_force: bytes | None = None) -> Guideline:
     """The guideline on disk, which must be the one the contracts pin, and one that can be carried out.
+
+    Args:
+        config: settings of the node.
+        manifest: of the deployment; its guideline is the founding one.
+        in_force: hash of the one in force where the chain was asked; None takes the founding one.
 
     Raises:
         ConfigError: it is another one, or asks for what is not possible.
     """
     data = read_file(config.network.guideline, "guideline", "It comes with the network's files.")
     guideline = Guideline.parse(data)
-    if guideline.hash != manifest.guideline.hash:
+    wanted = in_force or manifest.guideline.hash
+    if guideline.hash != wanted:
         raise ConfigError(
-            f"The guideline {config.network.guideline} hashes to {guideline.hash.hex()}, "
-            f"the contracts pin {manifest.guideline.hash.hex()}.",
-            hint="Fetch the network's current guideline, or point network.manifest at the right deployment.",
+            f"The guideline {config.network.guideline} hashes to {guideline.hash.hex()}, the contracts pin {wanted.hex()}.",
+            hint="Get the one in force with `commonweight guideline fetch`, or point network.manifest at the right deployment.",
         )
     require_guideline(guideline)
     return guideline
@@ -121,6 +129,7 @@ async def open_node(
     wrap_trainer: WrapTrainer | None = None,
     on_status: Callable[[dict[str, Any]], None] | None = None,
     blobs: BlobStore | None = None,
+    trainer: Trainer | None = None,
 ) -> AsyncIterator[Node]:
     """Open a node's doors; they close on the way out, whatever happens.
 
@@ -129,9 +138,9 @@ async def open_node(
         wrap_trainer: puts something around the trainer (an adversary, in exercises).
         on_status: receives the driver's status.
         blobs: a store to share with another node of the same process; None opens one.
+        trainer: one to share likewise; None opens one where a role needs it.
     """
     manifest = load_manifest(config.network.manifest)
-    guideline = load_guideline(config, manifest)
     signer = load_signer(config)
     roles = frozenset(config.node.roles)
     async with AsyncExitStack() as stack:
@@ -143,14 +152,17 @@ async def open_node(
             code_hashes=manifest.code_hashes,
         )
         stack.push_async_callback(chain.close)
+        _, in_force, _ = await chain.read(Call("GuidelineRegistry", "current"))
+        guideline = load_guideline(config, manifest, in_force)
+        require_honoured(guideline, config, trains=bool(roles & TRAINER_ROLES))
         gossip = await _open_gossip(config, manifest) if roles & GOSSIP_ROLES else None
         if gossip is not None:
             stack.push_async_callback(gossip.close)
         if blobs is None:
             blobs = await open_blobs(config, config.node.data / "ipfs")
             stack.push_async_callback(blobs.close)
-        local = open_trainer(config, guideline, stack) if roles & TRAINER_ROLES else None
-        trainer: Trainer | None = local
+        local = open_trainer(config, guideline, stack) if trainer is None and roles & TRAINER_ROLES else None
+        trainer = trainer or local
         if trainer is not None and wrap_trainer is not None:
             trainer = wrap_trainer(trainer)
         store = NodeStore(config.node.data)
@@ -188,7 +200,7 @@ async def _open_gossip(config: Config, manifest: Manifest) -> Gossip:
 
 def open_trainer(config: Config, guideline: Guideline, stack: AsyncExitStack) -> LocalTrainer:
     """This machine's trainer; the stack closes it."""
-    from node.adapters.trainer_local import LocalTrainer, TrainerSettings  # noqa: PLC0415 - stewards need none
+    from node.adapters.trainer_local import LocalTrainer, TrainerSettings  # noqa: PLC0415 - keepers need none
 
     trainer = LocalTrainer(
         TrainerSettings(
@@ -261,7 +273,7 @@ async def run_node(config: Config, *, wrap_trainer: WrapTrainer | None = None) -
             server = await HealthServer.start(lambda: vitals(node), host=where.host, port=where.port)
             stack.push_async_callback(server.close)
         beside = [asyncio.create_task(serve_outbox(config.node.data / OUTBOX, node.blobs), name="outbox")]
-        if node.trainer is not None:
+        if node.trainer is not None and WARM_ROLES & set(config.node.roles):
             beside.append(asyncio.create_task(node.trainer.prepare(), name="prepare"))
         try:
             await node.driver.run()

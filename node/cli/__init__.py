@@ -9,7 +9,20 @@ from __future__ import annotations
 import sys
 
 from node import console
-from node.cli import audit, dao, dispute, guideline, join, keys, node, release, rounds  # noqa: F401 - registers the commands
+from node.cli import (  # noqa: F401 - registers the commands
+    audit,
+    dao,
+    dashboard,
+    dispute,
+    explain,
+    guideline,
+    join,
+    keys,
+    node,
+    ownership,
+    release,
+    rounds,
+)
 from node.cli.base import app, is_verbose
 from node.protocol.errors import CommonweightError
 

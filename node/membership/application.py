@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,7 @@ async def _served(desk: Desk, number: int, seconds: int) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     while True:
-        member = (await replace(desk, _events=None).state()).member(desk.me)
+        member = (await desk.state()).member(desk.me)
         waits = member.application == number and member.status is MemberStatus.APPLIED
         if not waits or loop.time() >= end:
             return {"standing": "REFUSED" if member.status is MemberStatus.NONE else member.status.name}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from simulated import Community, audit_of
-
 from node.membership.review import parse
 from node.protocol.cid import cid_from_digest
 from node.protocol.types import Call, MemberStatus, Phase
 from node.sim.clock import run_virtual
+from node.sim.community import Community, audit_of
 from node.sim.ledger import address_of
 
 
