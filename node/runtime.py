@@ -21,6 +21,7 @@ from node.config import Config
 from node.dao.honour import require_honoured
 from node.driver import Driver, DriverConfig
 from node.executor import Executor, Ports
+from node.guideline_watch import GuidelineWatch
 from node.health import HealthServer, Vitals
 from node.manifest import Manifest, load_manifest
 from node.membership.deeds import NO_DATA, Applicant
@@ -58,6 +59,7 @@ class Node:
     blobs: BlobStore
     gossip: Gossip | None
     trainer: Trainer | None
+    guideline: GuidelineWatch
     chain: EvmChain
     opened_at: float
 
@@ -154,7 +156,8 @@ async def open_node(
         stack.push_async_callback(chain.close)
         _, in_force, _ = await chain.read(Call("GuidelineRegistry", "current"))
         guideline = load_guideline(config, manifest, in_force)
-        require_honoured(guideline, config, trains=bool(roles & TRAINER_ROLES))
+        trains = bool(roles & TRAINER_ROLES)
+        require_honoured(guideline, config, trains=trains)
         gossip = await _open_gossip(config, manifest) if roles & GOSSIP_ROLES else None
         if gossip is not None:
             stack.push_async_callback(gossip.close)
@@ -183,7 +186,9 @@ async def open_node(
             applicant=applicant_of(config, manifest, signer, local),
         )
         driver = Driver(executor, SystemClock(), _driver_config(config, manifest), on_status)
-        yield Node(driver, store, blobs, gossip, trainer, chain, driver.clock.now())
+        watch = GuidelineWatch(config, chain, blobs, guideline.hash, trains)
+        opened_at = driver.clock.now()
+        yield Node(driver, store, blobs, gossip, trainer, watch, chain, opened_at)
 
 
 async def _open_gossip(config: Config, manifest: Manifest) -> Gossip:
@@ -272,7 +277,10 @@ async def run_node(config: Config, *, wrap_trainer: WrapTrainer | None = None) -
             where = config.operations
             server = await HealthServer.start(lambda: vitals(node), host=where.host, port=where.port)
             stack.push_async_callback(server.close)
-        beside = [asyncio.create_task(serve_outbox(config.node.data / OUTBOX, node.blobs), name="outbox")]
+        beside = [
+            asyncio.create_task(serve_outbox(config.node.data / OUTBOX, node.blobs), name="outbox"),
+            asyncio.create_task(node.guideline.run(), name="guideline"),
+        ]
         if node.trainer is not None and WARM_ROLES & set(config.node.roles):
             beside.append(asyncio.create_task(node.trainer.prepare(), name="prepare"))
         try:
@@ -308,6 +316,7 @@ def status_writer(node: Node) -> Callable[[dict[str, Any]], None]:
         doors: dict[str, Any] = {"ipfs": list(node.blobs.addresses)}
         if node.gossip is not None:
             doors |= {"peer_id": node.gossip.peer_id, "p2p": list(node.gossip.addresses)}
-        node.store.save_status(status | doors)
+        changed = {"guideline_in_force": node.guideline.found} if node.guideline.found else {}
+        node.store.save_status(status | doors | changed)
 
     return write

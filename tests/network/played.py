@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aggregation.bundle import encode
+from deploy.localnet import write_toml
 from deploy.manifest import content, load_preset
 from deploy.plan import Plan, documents
 from learning.models.base import base_model_hash, genesis
@@ -15,6 +16,7 @@ from learning.models.tiny import write_tiny_model
 from learning.spec import LearningSpec
 from learning.tasks.code_search import Pair, encode_pairs
 from node.adapters.chain_evm import EvmChain
+from node.adapters.signer_keystore import KeystoreSigner
 from node.config import load_config
 from node.dao.desk import Desk
 from node.protocol.cid import compute_cid, digest_from_cid
@@ -30,6 +32,7 @@ from node.protocol.errors import BlobUnavailable
 from node.protocol.guideline import Guideline
 from node.protocol.sortition import attesters
 from node.protocol.types import Call, Cid
+from node.runtime import ACCOUNT_FILE
 
 MEMBERS = (4, 5, 6)
 SEATS = (1, 2, 3)
@@ -130,6 +133,23 @@ class Played:
         (self.folder / "node.toml").write_text(
             f'[chain]\nrpc = "{self.network.anvil.url}"\n[learning]\nbase_model = "{self.founded.base}"\n'
         )
+
+    def settings(self, account: int) -> Path:
+        """Settings of a member for the command line, with its own keystore."""
+        home = self.folder / f"member-{account}"
+        path = home / "commonweight.toml"
+        if not path.exists():
+            (home / "keys").mkdir(mode=0o700, parents=True)
+            password = home / "keys" / "password"
+            password.touch(mode=0o600)
+            password.write_text("correct horse")
+            key = self.network.anvil.key(account)
+            KeystoreSigner.create(home / "keys" / ACCOUNT_FILE, password, key=key, scrypt_n=1 << 10)
+            (home / "public.jsonl").write_bytes(self.founded.benchmark)
+            files = {name: f"../{name}.json" for name in ("manifest", "guideline")}
+            learning = {"base_model": str(self.founded.base), "cache": str(Path("build/cache/pairs").resolve())}
+            write_toml(path, {"network": files, "chain": {"rpc": self.network.anvil.url}, "learning": learning})
+        return path
 
     def desk(self, account: int) -> Desk:
         """A member's desk."""

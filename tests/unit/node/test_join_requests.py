@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -274,6 +274,13 @@ def test_without_a_list_any_licence_is_allowed_but_none():
 def test_unusable_terms(admission):
     with pytest.raises(ConfigError, match="admission"):
         Terms.of(guideline(**admission))
+
+
+def test_the_published_schema_has_the_same_keys_and_defaults():
+    from node.dao.guideline_schema import Admission
+
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(Terms()).items()}
+    assert Admission().model_dump() == {name: value for name, value in plain.items() if name != "held_out"}
 
 
 def test_the_shipped_guideline_has_terms():
