@@ -1,4 +1,7 @@
-"""Chromium for the page tests (given back with their folder: Playwright's loop would be in the way of asynchronous tests), and a page that fails its test on any console error, policy violation or request elsewhere."""
+"""Chromium for the page tests, and a page that fails its test on any console error, policy violation or request elsewhere.
+
+The browser is given back with this folder: Playwright's loop would be in the way of asynchronous tests elsewhere.
+"""
 
 from __future__ import annotations
 
