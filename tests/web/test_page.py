@@ -572,3 +572,19 @@ def test_the_server_hears_of_known_accounts_in_their_checksummed_form(
     expect(page.get_by_role("dialog")).to_contain_text("Done.")
     assert {k: v for k, v in double.actions[0][1].items() if k == "from"} == sent
     assert calls(page, "eth_sendTransaction")[0]["params"][0]["from"] == account
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"viewport": {"width": 1440, "height": 1180}, "color_scheme": "light"}, "dashboard-light"),
+        (PHONE | {"color_scheme": "dark"}, "dashboard-phone-dark"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_pictures_for_the_guide(page: Page, double: Double, name: str) -> None:
+    double.snapshot["viewer"]["node"]["failing"] = {}
+    visit(page, double)
+    page.locator(".plot canvas").wait_for()
+    expect(page.locator(".hint")).to_have_count(0)
+    page.screenshot(path=SHOTS / f"{name}.png")

@@ -135,7 +135,7 @@ function reviewButtons(entry, seats, me) {
     forSeats && !maySeat && h("p", { class: "muted" }, "Committee seats decide here; yours is none of them."),
     entry.actions.includes("review") &&
       given &&
-      h("p", { class: "given" }, "You ", badge("", given.approve ? "approved" : "refused", given.approve ? "good" : "bad"), "."),
+      h("p", { class: "given" }, "You ", badge("", given.approve ? "approved" : "refused", given.approve ? "good" : "bad")),
     entry.actions.includes("review") && maySeat && !given && [review(true), review(false)],
     entry.actions.includes("veto") &&
       maySeat &&
