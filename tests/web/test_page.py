@@ -588,3 +588,19 @@ def test_pictures_for_the_guide(page: Page, double: Double, name: str) -> None:
     page.locator(".plot canvas").wait_for()
     expect(page.locator(".hint")).to_have_count(0)
     page.screenshot(path=SHOTS / f"{name}.png")
+
+
+def test_the_navigation_counts_what_waits_for_the_signer(page: Page, double: Double) -> None:
+    visit(page, double)
+    members, governance = page.locator("nav a[href='#members']"), page.locator("nav a[href='#governance']")
+    expect(members.locator(".count")).to_have_text("1")  # a veto is possible; the open one was reviewed
+    expect(governance.locator(".count")).to_have_count(0)  # voted already
+    proposals = copy.deepcopy(double.snapshot["proposals"])
+    proposals[2]["votes"] = []
+    applications = copy.deepcopy(double.snapshot["applications"])
+    applications[1]["reviews"] = []
+    double.change(proposals=proposals, applications=applications)
+    expect(members.locator(".count")).to_have_text("2")
+    expect(governance.locator(".count")).to_have_text("1")
+    double.change(seats=[])
+    expect(members.locator(".count")).to_have_count(0)
