@@ -23,7 +23,7 @@ from rich.markup import escape
 
 from node import console
 from node.config import Config, describe, load_config, template
-from node.protocol.errors import AuditFailed, CommonweightError, ConfigError
+from node.protocol.errors import AuditFailed, CommonweightError, ConfigError, TransactionReverted
 from node.store import write_atomic
 
 T = TypeVar("T")
@@ -389,6 +389,10 @@ def main() -> None:
     try:
         app()
     except CommonweightError as error:
+        if isinstance(error, TransactionReverted):
+            from node.advice import explained  # noqa: PLC0415
+
+            error = explained(error)
         console.fail(error, verbose=_state["verbose"], as_json="--json" in sys.argv)
 
 
