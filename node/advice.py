@@ -213,7 +213,7 @@ _NAMES: Mapping[str, type[IntEnum] | tuple[str, ...]] = {
     "seal": ("unsealed", "committed", "revealed"),
     "application": ("none", "open", "approved", "refused", "in probation"),
     "standing": ("unknown", "active", "retired"),
-    "pausable": ("joining", "opening of rounds", "locking", "publishing"),
+    "pausable": ("joining of newcomers", "opening of rounds", "locking of tokens", "publishing of releases"),
 }
 """Ways to show a number of an enum. The others: ``time`` (seconds since 1970), ``cwt`` (10⁻¹⁸ tokens), ``text`` (bytes32)."""
 
