@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--source",
         default="installed",
-        help="installed, repositories:FOLDER, official:FOLDER, hub:OWNER/NAME[@REVISION], programs:FILE (default: installed)",
+        help="installed, repositories:FOLDER, official:FOLDER, hub:OWNER/NAME[@REVISION], corpus:FILE, programs:FILE (default: installed)",
     )
     parser.add_argument("--limit", type=int, default=400, help="most training examples (default: 400)")
     parser.add_argument("--seed", type=int, default=0)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from learning.errors import DataError
+from learning.errors import DataError, SpecError
 from learning.sources.files import ReadReport
 from learning.tasks import __main__ as command
 from learning.tasks.base import Split
@@ -18,7 +18,7 @@ from learning.tasks.clone_detection import CloneDetection, ClonePair, Twins, by_
 from learning.tasks.code_to_text import CodeToText, SummaryExample
 from learning.tasks.completion import Completion, Program
 from learning.tasks.defect_detection import DefectDetection, DefectExample
-from learning.tasks.load import load
+from learning.tasks.load import leakage, load
 from learning.tasks.pairs import Pair
 from learning.tasks.registry import TASKS
 from learning.tasks.search import CodeSearch
@@ -211,6 +211,27 @@ def test_programs_file(tmp_path: Path) -> None:
     problem = {row["func"]: row["problem"] for row in rows}
     for pair in found.examples("train"):
         assert (problem[pair.first] == problem[pair.second]) == bool(pair.label)
+
+
+def test_corpus_file_is_split_by_repository_and_keeps_repairs(tmp_path: Path) -> None:
+    rows = []
+    for place in range(12):
+        for k in range(6):
+            body = "\n".join(f"    call_{place}_{k}_{i}(x, {i * k + place});" for i in range(12))
+            rows += [
+                {"func": f"int f(x) {{\n{body}\n    x += {y};\n}}", "target": y, "project": f"p{place}"} for y in (0, 1)
+            ]
+    leaked = {**rows[0], "project": "p11", "target": 1}
+    jsonl(tmp_path / "all.jsonl", *rows, leaked)
+    found = load("defect_detection", f"corpus:{tmp_path / 'all.jsonl'}", limit=200)
+    places = [set(found.repositories(split)) for split in found.splits]
+    assert sum(map(len, places)) == len(set.union(*places)) == 12
+    assert sum(len(found.examples(s)) for s in found.splits) + sum(found.report["skipped"].values()) == 145
+    assert leakage(found) == {"train": 0, "valid": 0, "test": 0}
+    kept = [e for s in found.splits for e in found.examples(s) if e.code == rows[0]["func"]]
+    assert len({e.repository for e in kept}) == 1 or found.report["skipped"] == {}
+    with pytest.raises(SpecError, match="cannot be read from a corpus file"):
+        load("completion", f"corpus:{tmp_path / 'all.jsonl'}")
 
 
 @pytest.fixture
