@@ -20,7 +20,7 @@ from learning.models.encoder import Encoder
 from learning.spec import LearningSpec
 from learning.tasks.code_search import Pair, decode_pairs
 from node.adapters.trainer_local import MAX_SLICE_ROWS, read_pairs
-from node.cli import stop_with_parent
+from node.cli.process import stop_with_parent
 from node.combine import model_tensors
 from node.protocol.guideline import Guideline
 from node.store import write_atomic

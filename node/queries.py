@@ -1,4 +1,4 @@
-"""What the command line asks a network: rounds, members, a vote, an audit. Reads the chain's events; opens a store only for audits."""
+"""What the command line asks a network: rounds, members, a vote, an audit. Events come through the node's index, files through a store."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from node import explain as explanations
 from node.adapters.chain_evm import EvmChain
 from node.advice import Court, advise_aggregate, advise_score
 from node.audit.ledger import AuditRules
 from node.audit.models import ModelAuditor
-from node.audit.report import AuditReport, audit, read_history
+from node.audit.report import AuditReport, audit
 from node.config import Config
+from node.explain import Explanation, Past, Terms
+from node.index.history import History, open_index
+from node.index.store import Identity
 from node.manifest import Manifest, load_manifest
-from node.ports import Receipt
+from node.ports import Chain
 from node.protocol.cid import cid_from_digest
 from node.protocol.errors import ConfigError
-from node.protocol.hashing import keccak256
-from node.protocol.state import Round, State, apply
+from node.protocol.state import Round, State
 from node.protocol.types import Call
 from node.roles.view import Facts
 from node.runtime import load_guideline, load_signer, open_blobs
@@ -43,14 +46,67 @@ async def open_chain(config: Config, manifest: Manifest, *, sign: bool = False) 
         await chain.close()
 
 
+def identity_of(manifest: Manifest) -> Identity:
+    """Whose events an index of this network holds."""
+    return Identity(manifest.chain_id, manifest.deployment_block, manifest.contracts, manifest.code_hashes)
+
+
+@asynccontextmanager
+async def open_history(config: Config, manifest: Manifest, chain: Chain) -> AsyncIterator[History]:
+    """The network up to now: what the index in the node's folder holds, and what happened since.
+
+    Raises:
+        ConfigError: the index belongs to another network.
+        ChainError: the chain does not answer.
+    """
+    index = open_index(config.node.data, identity_of(manifest))
+    try:
+        history = History(index, chain, manifest.deployment_block)
+        await history.refresh()
+        yield history
+    finally:
+        index.close()
+
+
 async def read_state(config: Config) -> State:
     """The network now, folded from all its events."""
     manifest = load_manifest(config.network.manifest)
-    async with open_chain(config, manifest) as chain:
-        state = State()
-        for event in await read_history(chain, manifest.deployment_block):
-            state = apply(state, event)
-        return state
+    async with open_chain(config, manifest) as chain, open_history(config, manifest, chain) as history:
+        return history.state
+
+
+def terms_of(manifest: Manifest) -> Terms:
+    """Constants of a deployment as explanations need them."""
+    params = manifest.params
+    return Terms(
+        chain_id=manifest.chain_id,
+        contracts=manifest.contracts,
+        rounds=params.rounds,
+        scoring=params.scoring,
+        court=params.court,
+        registry=params.registry,
+        emission=params.emission,
+        linear_up_to=params.governance.linear_up_to,
+        quorum_floor=params.governance.quorum_floor,
+        max_regression=params.governance.max_regression,
+    )
+
+
+def past_of(history: History, manifest: Manifest) -> Past:
+    """Everything that happened, for explanations."""
+    now = history.head.timestamp if history.head else 0
+    return Past(history.events, history.state, terms_of(manifest), now)
+
+
+async def explain(config: Config, what: str, parts: tuple[str, ...]) -> Explanation:
+    """Why the chain decided something as it did.
+
+    Raises:
+        ConfigError: there is no such thing.
+    """
+    manifest = load_manifest(config.network.manifest)
+    async with open_chain(config, manifest) as chain, open_history(config, manifest, chain) as history:
+        return explanations.explain(past_of(history, manifest), what, parts)
 
 
 async def rounds(config: Config) -> list[dict[str, Any]]:
@@ -119,18 +175,6 @@ async def members(config: Config) -> list[dict[str, Any]]:
     ]
 
 
-async def review(config: Config, application: int, *, approve: bool, reason: str) -> Receipt:
-    """Vote on an application.
-
-    Raises:
-        TransactionReverted: no seat, voted already, or the application is closed.
-    """
-    manifest = load_manifest(config.network.manifest)
-    async with open_chain(config, manifest, sign=True) as chain:
-        arguments = (application, approve, keccak256(reason.encode()))
-        return await chain.send(Call("MemberRegistry", "review", arguments))
-
-
 async def dispute(config: Config, number: int, index: int | None, *, send: bool) -> dict[str, Any]:
     """Advice on disputing one verdict (``index``) or the model (None) of a round; with ``send`` the dispute is opened.
 
@@ -140,15 +184,13 @@ async def dispute(config: Config, number: int, index: int | None, *, send: bool)
     """
     manifest = load_manifest(config.network.manifest)
     facts = NodeStore(config.node.data).load_facts().get(number, Facts())
-    async with open_chain(config, manifest, sign=True) as chain:
-        state = State()
-        for event in await read_history(chain, manifest.deployment_block):
-            state = apply(state, event)
+    async with open_chain(config, manifest, sign=True) as chain, open_history(config, manifest, chain) as history:
+        state = history.state
         found = state.rounds.get(number)
         if found is None or (found.proposal is None if index is None else index not in found.settled):
             what = "model" if index is None else f"verdict on update {index}"
             raise ConfigError(f"Round {number} has no {what}.", hint="`commonweight round show` lists what it has.")
-        scoring = state.epochs.get(found.epoch, manifest.params.scoring)
+        scoring = state.scoring_of(found.epoch, manifest.params.scoring)
         rules = Court(manifest.params.rounds, manifest.params.court, scoring, (await chain.head()).timestamp)
         if index is None:
             advice = advise_aggregate(state, found, facts, rules)
@@ -170,16 +212,18 @@ def audit_rules(manifest: Manifest) -> AuditRules:
     """Constants of a deployment as the auditor needs them."""
     return AuditRules(
         chain_id=manifest.chain_id,
-        round_manager=manifest.contracts["RoundManager"],
-        court=manifest.contracts["RoundCourt"],
+        contracts=manifest.contracts,
         params=manifest.params.rounds,
         court_params=manifest.params.court,
         scoring=manifest.params.scoring,
         emission=manifest.params.emission,
         registry=manifest.params.registry,
+        governance=manifest.params.governance,
         genesis_model_hash=manifest.genesis.hash,
         guideline_hash=manifest.guideline.hash,
         committee=manifest.committee,
+        guardian=manifest.guardian,
+        guardian_until=manifest.guardian_until,
     )
 
 

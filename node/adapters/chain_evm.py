@@ -166,6 +166,19 @@ class EvmChain:
         mined = await self._sender.send(self._contracts[call.contract], data, f"{call.contract}.{call.function}")
         return Receipt(transaction=mined.transaction, block=mined.block, gas_used=mined.gas_used)
 
+    async def funds(self, account: Address) -> tuple[int, int]:
+        """(balance of an account, present price of gas), both in wei.
+
+        Raises:
+            RpcUnreachable: no answer.
+        """
+
+        async def ask() -> tuple[int, int]:
+            eth = self._rpc.w3.eth
+            return int(await eth.get_balance(cast("ChecksumAddress", account))), int(await eth.gas_price)
+
+        return await self._rpc.ask(ask)
+
     async def call_of(self, transaction: bytes) -> Call | None:
         """The call that a mined transaction made to one of our contracts; None where it called something else.
 
@@ -208,6 +221,38 @@ class EvmChain:
             return abi.decode_result(call.function, len(call.arguments), answer)
         except AbiMismatch as error:
             raise self._foreign(error) from error
+
+    async def simulate(self, sender: Address, calls: Sequence[Call]) -> list[TransactionReverted | None]:
+        """What would become of calls that ``sender`` makes one after the other at the newest block: None, or the refusal.
+
+        Each call sees what those before it did (eth_simulateV1); where the endpoint does not offer that, each is tried by itself.
+
+        Raises:
+            RpcUnreachable: no answer.
+        """
+        requests: list[TxParams] = [
+            {
+                "from": cast("ChecksumAddress", sender),
+                "to": cast("ChecksumAddress", self._contracts[call.contract]),
+                "data": HexStr("0x" + contract_abi(call.contract).encode_call(call.function, call.arguments).hex()),
+            }
+            for call in calls
+        ]
+        labels = [f"{call.contract}.{call.function}" for call in calls]
+        try:
+            refusals = await self._rpc.simulate(requests)
+        except RpcRefused:
+            refusals = []
+            for request in requests:
+                try:
+                    await self._rpc.call(request, "latest")
+                    refusals.append(None)
+                except Revert as error:
+                    refusals.append(error.data)
+        found: list[TransactionReverted | None] = []
+        for label, data in zip(labels, refusals, strict=True):
+            found.append(None if data is None else TransactionReverted(*decode_revert(data), call=label))
+        return found
 
     async def events(self, first: int, last: int) -> Sequence[ChainEvent]:
         """All our contracts' events of blocks ``first..last`` (inclusive), in chain order.

@@ -7,7 +7,7 @@ opens a connection per request. This one keeps a session of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit
@@ -182,6 +182,29 @@ class Rpc:
 
         async def run() -> bytes:
             return bytes(await self.w3.eth.call(transaction, cast("BlockIdentifier", block), ccip_read_enabled=False))
+
+        return await self.ask(run)
+
+    async def simulate(self, calls: Sequence[TxParams]) -> list[bytes | None]:
+        """Revert data of calls made one after the other on the newest block, None where one goes through.
+
+        Raises:
+            RpcRefused: the endpoint has no eth_simulateV1, or refuses these calls.
+            RpcUnreachable: no answer, or none that makes sense.
+        """
+        entries = [{"from": call["from"], "to": call["to"], "input": call["data"]} for call in calls]
+        request = {"blockStateCalls": [{"calls": entries}], "validation": False}
+
+        async def run() -> list[bytes | None]:
+            response = await self._provider.make_request(RPCEndpoint("eth_simulateV1"), [request, "latest"])
+            if "error" in response:
+                raise RpcRefused(self.host, str(cast("Any", response["error"]).get("message", "")))
+            (block,) = cast("Any", response["result"])
+            if len(block["calls"]) != len(entries):
+                raise ValueError("an answer to other calls")
+            return [
+                None if int(one["status"], 16) == 1 else bytes.fromhex(one["returnData"][2:]) for one in block["calls"]
+            ]
 
         return await self.ask(run)
 

@@ -34,6 +34,7 @@ class Member:
     status: MemberStatus = MemberStatus.NONE
     stake: int = 0
     peer_id: str = ""
+    encryption_key: bytes = bytes(32)
     application: int = 0
     slashed: int = 0
     active_since: int = 0
@@ -116,6 +117,7 @@ def _applied(state: S, event: ChainEvent) -> S:
         state.member(applicant),
         status=MemberStatus.APPLIED,
         peer_id=bytes(a["peerId"]).decode("ascii", "replace"),
+        encryption_key=a["encryptionKey"],
         application=a["application"],
     )
     application = Application(a["application"], applicant, a["requestHash"], a["requestCid"], member.peer_id)
@@ -149,8 +151,10 @@ def _vetoed(state: S, event: ChainEvent) -> S:
 
 
 def _peer_updated(state: S, event: ChainEvent) -> S:
-    member = state.member(Address(event.arguments["member"]))
-    return put_member(state, replace(member, peer_id=bytes(event.arguments["peerId"]).decode("ascii", "replace")))
+    a = event.arguments
+    peer_id = bytes(a["peerId"]).decode("ascii", "replace")
+    member = replace(state.member(Address(a["member"])), peer_id=peer_id, encryption_key=a["encryptionKey"])
+    return put_member(state, member)
 
 
 def _bonded(state: S, event: ChainEvent) -> S:

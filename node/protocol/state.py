@@ -10,9 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
-from node.protocol import dispute
+from node.protocol import dispute, revenue
 from node.protocol.dispute import Dispute, is_dispute_event
+from node.protocol.governance import (
+    GOVERNANCE_HANDLERS,
+    Governance,
+    GovernorProposal,
+    ProposalState,
+    proposal_state,
+    quorum_of,
+)
+from node.protocol.guidelines import GUIDELINE_HANDLERS, Document, Epoch, Guidelines, Kind
 from node.protocol.members import (
     MEMBER_HANDLERS,
     Application,
@@ -23,34 +33,59 @@ from node.protocol.members import (
     put_member,
 )
 from node.protocol.members import with_entry as _with
+from node.protocol.releases import RELEASE_HANDLERS, Benchmark, Catalogue, Release, decided_by
+from node.protocol.revenue import CREDIT_HANDLERS, REVENUE_HANDLERS, Credits, Payment, Revenue
 from node.protocol.round import Proposal, Reveal, Round, Settled, fold, is_round_event, opened
 from node.protocol.types import Address, ChainEvent, MemberStatus, Scoring
+from node.protocol.vault import VAULT_HANDLERS, Lock, Vault
 
 __all__ = [
+    "IGNORED",
     "Application",
+    "Benchmark",
+    "Credits",
     "Dispute",
+    "Document",
+    "Epoch",
+    "GovernorProposal",
     "InconsistentHistory",
+    "Lock",
     "Member",
+    "Payment",
     "Proposal",
+    "ProposalState",
+    "Release",
     "Reveal",
+    "Revenue",
     "Round",
     "Seat",
     "Settled",
     "State",
     "apply",
+    "is_folded",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class State(Membership):
-    """The network after some block. Starts with the time of deployment as ``last_round_ended_at`` (round 0)."""
+    """The network after some block. Starts with the time of deployment as ``last_round_ended_at`` (round 0).
+
+    ``approvals`` are what owners let spenders take, by (owner, spender), as last approved: no event tells what was spent of it since.
+    """
 
     rounds: Mapping[int, Round] = field(default_factory=dict)
     balances: Mapping[Address, int] = field(default_factory=dict)
+    approvals: Mapping[tuple[Address, Address], int] = field(default_factory=dict)
     supply: int = 0
     rewards: Mapping[Address, int] = field(default_factory=dict)
     disputes: Mapping[int, Dispute] = field(default_factory=dict)
-    epochs: Mapping[int, Scoring] = field(default_factory=dict)
+    guidelines: Guidelines = field(default_factory=Guidelines)
+    vault: Vault = field(default_factory=Vault)
+    governance: Governance = field(default_factory=Governance)
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    credits: Credits = field(default_factory=Credits)
+    revenue: Revenue = field(default_factory=Revenue)
+    payments: tuple[Payment, ...] = ()
     last_round_ended_at: int = 0
     block: int = 0
     events: int = field(default=0)
@@ -59,6 +94,86 @@ class State(Membership):
     def current(self) -> Round | None:
         """The newest round."""
         return self.rounds.get(max(self.rounds)) if self.rounds else None
+
+    # --- votes ---
+
+    @property
+    def locks(self) -> Mapping[Address, Lock]:
+        """Locked tokens by account."""
+        return self.vault.locks
+
+    @property
+    def delegates(self) -> Mapping[Address, Address]:
+        """Whom an account's units follow."""
+        return self.vault.delegates
+
+    @property
+    def units(self) -> Mapping[Address, int]:
+        """Voting units by account."""
+        return self.vault.units
+
+    def votes_at(self, account: Address, timepoint: int) -> int:
+        """Votes of a delegate at a time (`getPastVotes`), capped; 0 unless it is a member now."""
+        is_member = self.member(account).status in (MemberStatus.ACTIVE, MemberStatus.EXITING)
+        return self.vault.votes_at(account, timepoint, is_member=is_member)
+
+    def total_at(self, timepoint: int) -> int:
+        """All voting units at a time (`getPastTotalSupply`)."""
+        return self.vault.total_at(timepoint)
+
+    @property
+    def proposals(self) -> Mapping[int, GovernorProposal]:
+        """Proposals by id."""
+        return self.governance.proposals
+
+    def quorum_at(self, timepoint: int, floor: int) -> int:
+        """Votes for and abstaining that a proposal with this snapshot needs; ``floor`` is the governor's constant."""
+        return quorum_of(self.total_at(timepoint), self.governance.settings.quorum_percent.at(timepoint), floor)
+
+    def proposal_state(self, number: int, now: int, floor: int) -> ProposalState:
+        """`CommunityGovernor.state` of a proposal at a time; ``floor`` is the governor's constant.
+
+        Raises:
+            KeyError: nobody made it.
+        """
+        found = self.proposals[number]
+        operation = self.governance.operation_of(found)
+        return proposal_state(found, now, quorum=self.quorum_at(found.snapshot, floor), operation=operation)
+
+    # --- guidelines, releases, ownership ---
+
+    @property
+    def documents(self) -> Mapping[Kind, tuple[Document, ...]]:
+        """Revisions of each of the guideline's documents, oldest first."""
+        return self.guidelines.documents
+
+    @property
+    def epochs(self) -> Mapping[int, Epoch]:
+        """Guideline epochs by number."""
+        return self.guidelines.epochs
+
+    def scoring_of(self, epoch: int, default: Scoring) -> Scoring:
+        """How verdicts are reached under a guideline epoch; ``default`` where its beginning was not folded."""
+        found = self.epochs.get(epoch)
+        return default if found is None else found.scoring
+
+    @property
+    def releases(self) -> Mapping[int, Release]:
+        """Releases by number."""
+        return self.catalogue.releases
+
+    @property
+    def benchmarks(self) -> Mapping[bytes, Benchmark]:
+        """Benchmarks of releases by name, retired ones too."""
+        return self.catalogue.benchmarks
+
+    def credits_at(self, account: Address, number: int) -> int:
+        """A member's credits from rounds up to one, claimed so far."""
+        return self.credits.at(account, number)
+
+    def credit_total_at(self, number: int) -> int | None:
+        """All members' credits from rounds up to one; None until they are rolled up, and so final."""
+        return self.catalogue.credit_totals.get(number) if number else 0
 
 
 Handler = Callable[[State, ChainEvent], State]
@@ -169,13 +284,6 @@ def _dispute_opened(state: State, event: ChainEvent) -> State:
     return replace(state, disputes=_with(state.disputes, number, dispute.opened(event)))
 
 
-def _epoch_begun(state: State, event: ChainEvent) -> State:
-    a = event.arguments
-    values = a["scoring"]
-    scoring = Scoring(values["tau"], values["deltaMin"], values["harmMin"], values["gainCap"])
-    return replace(state, epochs=_with(state.epochs, a["epoch"], scoring))
-
-
 # --- money ----------------------------------------------------------------------------------------------------------
 
 _ZERO = Address("0x" + "00" * 20)
@@ -201,17 +309,65 @@ def _claimed(state: State, event: ChainEvent) -> State:
     a = event.arguments
     member = Address(a["member"])
     earned = state.rewards.get(member, 0) + a["trainerReward"] + a["verifierReward"] + a["attesterReward"]
-    return replace(state, rewards=_with(state.rewards, member, earned))
+    credited = CREDIT_HANDLERS[event.name](state.credits, event)
+    return replace(state, rewards=_with(state.rewards, member, earned), credits=credited)
+
+
+def _approved(state: State, event: ChainEvent) -> State:
+    a = event.arguments
+    key = (Address(a["owner"]), Address(a["spender"]))
+    return replace(state, approvals=_with(state.approvals, key, a["value"]))
+
+
+# --- votes, guidelines, releases, revenue -----------------------------------------------------------------------------
+
+
+def _within(part: str, handler: Callable[[Any, ChainEvent], Any]) -> Handler:
+    """A handler of one part of the state, as one of the whole."""
+
+    def fold_part(state: State, event: ChainEvent) -> State:
+        changes: dict[str, Any] = {part: handler(getattr(state, part), event)}
+        return replace(state, **changes)
+
+    return fold_part
+
+
+def _decided(state: State, event: ChainEvent) -> State:
+    state = replace(state, governance=GOVERNANCE_HANDLERS[event.contract, event.name](state.governance, event))
+    proposal = state.proposals[event.arguments["proposalId"]]
+    return replace(state, catalogue=decided_by(state.catalogue, event.transaction, proposal))
 
 
 _HANDLERS: Mapping[tuple[str, str], Handler] = {
     **{("MemberRegistry", name): handler for name, handler in MEMBER_HANDLERS.items()},
+    **{("GuidelineRegistry", name): _within("guidelines", handler) for name, handler in GUIDELINE_HANDLERS.items()},
+    **{("VotingVault", name): _within("vault", handler) for name, handler in VAULT_HANDLERS.items()},
+    **{key: _within("governance", handler) for key, handler in GOVERNANCE_HANDLERS.items()},
+    **{("ReleaseRegistry", name): _within("catalogue", handler) for name, handler in RELEASE_HANDLERS.items()},
+    **{("RevenueSplitter", name): _within("revenue", handler) for name, handler in REVENUE_HANDLERS.items()},
+    **{("RewardDistributor", name): _within("credits", handler) for name, handler in CREDIT_HANDLERS.items()},
+    ("CommunityGovernor", "ProposalExecuted"): _decided,
     ("MemberRegistry", "Admitted"): _admitted,
     ("MemberRegistry", "Slashed"): _slashed,
     ("MemberRegistry", "Vested"): _vested,
     ("RoundManager", "RoundOpened"): _round_opened,
-    ("GuidelineRegistry", "EpochBegun"): _epoch_begun,
     ("RoundCourt", "DisputeOpened"): _dispute_opened,
     ("ContributionToken", "Transfer"): _transfer,
+    ("ContributionToken", "Approval"): _approved,
     ("RewardDistributor", "Claimed"): _claimed,
+    ("Treasury", "Paid"): _within("payments", revenue.paid),
 }
+
+IGNORED: Mapping[tuple[str, str], str] = {
+    ("ContributionToken", "EIP712DomainChanged"): "never emitted: name and version are constants",
+    ("VotingVault", "EIP712DomainChanged"): "never emitted: name and version are constants",
+    ("CommunityGovernor", "EIP712DomainChanged"): "never emitted: name and version are constants",
+    ("VotingVault", "Evicted"): "UnlockStarted follows in the same call and says what moved",
+}
+"""Events that change no state, and why. Every other event of the contracts' ABIs is folded."""
+
+
+def is_folded(contract: str, name: str) -> bool:
+    """Whether an event of a contract changes the state."""
+    event = ChainEvent(contract, name, {}, 0, 0, b"", 0)
+    return (contract, name) in _HANDLERS or is_round_event(event) or is_dispute_event(event)
