@@ -112,6 +112,14 @@ class PaceSection:
 
 
 @dataclass(frozen=True, slots=True)
+class WebSection:
+    """The dashboard that a running node serves, read-only."""
+
+    port: int = field(default=0, metadata={"help": "port of the dashboard; 0 serves none"})
+    host: str = field(default="127.0.0.1", metadata={"help": "address it listens on; another than this machine's own lets others look"})
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings of a node, resolved."""
 
@@ -124,6 +132,7 @@ class Config:
     learning: LearningSection = field(default_factory=LearningSection)
     steward: StewardSection = field(default_factory=StewardSection)
     pace: PaceSection = field(default_factory=PaceSection)
+    web: WebSection = field(default_factory=WebSection)
 
 
 def load_config(path: Path, *, environment: Mapping[str, str] | None = None, flags: Iterable[str] = ()) -> Config:
