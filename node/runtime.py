@@ -18,14 +18,16 @@ from node.adapters.clock_system import SystemClock
 from node.adapters.signer_keystore import KeystoreSigner
 from node.combine import require_guideline
 from node.config import Config
+from node.dao.honour import require_honoured
 from node.driver import Driver, DriverConfig
 from node.executor import Applicant, Executor, Ports
+from node.guideline_watch import GuidelineWatch
 from node.manifest import Manifest, load_manifest
 from node.outbox import OUTBOX, serve_outbox
 from node.ports import BlobStore, Gossip, Trainer
 from node.protocol.errors import ConfigError
 from node.protocol.guideline import Guideline
-from node.protocol.types import Cid
+from node.protocol.types import Call, Cid
 from node.roles.steward import StewardPlan
 from node.store import NodeStore
 
@@ -45,6 +47,7 @@ class Node:
     blobs: BlobStore
     gossip: Gossip | None
     trainer: Trainer | None
+    guideline: GuidelineWatch
 
 
 def read_file(path: Path, what: str, hint: str) -> bytes:
@@ -59,19 +62,24 @@ def read_file(path: Path, what: str, hint: str) -> bytes:
         raise ConfigError(f"The {what} {path} cannot be read: {error.strerror}.", hint=hint) from error
 
 
-def load_guideline(config: Config, manifest: Manifest) -> Guideline:
+def load_guideline(config: Config, manifest: Manifest, in_force: bytes | None = None) -> Guideline:
     """The guideline on disk, which must be the one the contracts pin, and one that can be carried out.
+
+    Args:
+        config: settings of the node.
+        manifest: of the deployment; its guideline is the founding one.
+        in_force: hash of the one in force where the chain was asked; None takes the founding one.
 
     Raises:
         ConfigError: it is another one, or asks for what is not possible.
     """
     data = read_file(config.network.guideline, "guideline", "It comes with the network's files.")
     guideline = Guideline.parse(data)
-    if guideline.hash != manifest.guideline.hash:
+    wanted = in_force or manifest.guideline.hash
+    if guideline.hash != wanted:
         raise ConfigError(
-            f"The guideline {config.network.guideline} hashes to {guideline.hash.hex()}, "
-            f"the contracts pin {manifest.guideline.hash.hex()}.",
-            hint="Fetch the network's current guideline, or point network.manifest at the right deployment.",
+            f"The guideline {config.network.guideline} hashes to {guideline.hash.hex()}, the contracts pin {wanted.hex()}.",
+            hint="Get the one in force with `commonweight guideline fetch`, or point network.manifest at the right deployment.",
         )
     require_guideline(guideline)
     return guideline
@@ -119,7 +127,6 @@ async def open_node(
         blobs: a store to share with another node of the same process; None opens one.
     """
     manifest = load_manifest(config.network.manifest)
-    guideline = load_guideline(config, manifest)
     signer = load_signer(config)
     roles = frozenset(config.node.roles)
     async with AsyncExitStack() as stack:
@@ -131,6 +138,10 @@ async def open_node(
             code_hashes=manifest.code_hashes,
         )
         stack.push_async_callback(chain.close)
+        _, in_force, _ = await chain.read(Call("GuidelineRegistry", "current"))
+        guideline = load_guideline(config, manifest, in_force)
+        trains = bool(roles & TRAINER_ROLES)
+        require_honoured(guideline, config, trains=trains)
         gossip = await _open_gossip(config, manifest) if roles & GOSSIP_ROLES else None
         if gossip is not None:
             stack.push_async_callback(gossip.close)
@@ -158,7 +169,8 @@ async def open_node(
             applicant=_applicant(config, signer, guideline),
         )
         driver = Driver(executor, SystemClock(), _driver_config(config, manifest), on_status)
-        yield Node(driver, store, blobs, gossip, trainer)
+        watch = GuidelineWatch(config, chain, blobs, guideline.hash, trains)
+        yield Node(driver, store, blobs, gossip, trainer, watch)
 
 
 async def _open_gossip(config: Config, manifest: Manifest) -> Gossip:
@@ -226,7 +238,10 @@ async def run_node(config: Config, *, wrap_trainer: WrapTrainer | None = None) -
     """Run one node until its last round is over or it is cancelled (Ctrl-C, SIGTERM)."""
     async with open_node(config, wrap_trainer=wrap_trainer) as node:
         node.driver.on_status = status_writer(node)
-        beside = [asyncio.create_task(serve_outbox(config.node.data / OUTBOX, node.blobs), name="outbox")]
+        beside = [
+            asyncio.create_task(serve_outbox(config.node.data / OUTBOX, node.blobs), name="outbox"),
+            asyncio.create_task(node.guideline.run(), name="guideline"),
+        ]
         if node.trainer is not None:
             beside.append(asyncio.create_task(node.trainer.prepare(), name="prepare"))
         if config.web.port:
@@ -255,6 +270,7 @@ def status_writer(node: Node) -> Callable[[dict[str, Any]], None]:
         doors: dict[str, Any] = {"ipfs": list(node.blobs.addresses)}
         if node.gossip is not None:
             doors |= {"peer_id": node.gossip.peer_id, "p2p": list(node.gossip.addresses)}
-        node.store.save_status(status | doors)
+        changed = {"guideline_in_force": node.guideline.found} if node.guideline.found else {}
+        node.store.save_status(status | doors | changed)
 
     return write

@@ -28,9 +28,10 @@ release_app = group("release", "Versions of the model: list, propose, fetch, ver
 NumberArgument = Annotated[int, typer.Argument(help="Number of the release (`release list`); 0 is the latest.")]
 
 
-def _with_files(
+def with_files(
     config: Path, work: Callable[[Config, Desk, CommandFiles], Coroutine[Any, Any, Any]], *, sign: bool
 ) -> Any:
+    """Open the community of ``config`` with its files, and do some work there."""
     from node.dao.desk import open_desk
     from node.dao.files import open_files
 
@@ -198,16 +199,17 @@ def release_candidate(
 
         wanted = number or await publishing.last_finalised(desk)
         epoch = (await publishing.finalised(desk, wanted))["epoch"]
-        measure = local_measure(settings, await guideline_of(desk, files, epoch))
+        guideline = await guideline_of(desk, files, epoch)
+        measure = local_measure(settings, guideline)
         candidate = await publishing.make_candidate(desk, files, measure, wanted, added)
         for one in candidate.added:
             await files.publish(added[one.name])  # attesters fetch it by its CID
         write_atomic(out, candidate.to_json())
-        lines = await publishing.table(desk, candidate)
+        lines = await publishing.table(desk, candidate, guideline)
         ready = await publishing.readiness(desk, candidate)
         return {"round": wanted, "written": str(out), "table": [line.row() for line in lines], **ready}
 
-    found = _with_files(config, work, sign=False)
+    found = with_files(config, work, sign=False)
     if as_json:
         console.print_json(found)
         return
@@ -252,7 +254,7 @@ def release_attest(
         measure = local_measure(settings, await guideline_of(desk, files, epoch))
         return await publishing.attest(desk, files, measure, parsed, tolerance=tolerance)
 
-    say(_with_files(config, work, sign=True), as_json=as_json)
+    say(with_files(config, work, sign=True), as_json=as_json)
 
 
 @release_app.command("settle")
@@ -283,7 +285,6 @@ def release_propose(
 ) -> None:
     """Propose to publish a candidate: notes, new benchmarks, and the release itself in one proposal."""
     from node.dao import publishing
-    from node.dao.files import guideline_of
     from node.dao.releases import Candidate, next_version, parse_version
     from node.runtime import read_file
 
@@ -293,12 +294,9 @@ def release_propose(
     async def work(_settings: Config, desk: Desk, files: CommandFiles) -> dict[str, Any]:
         catalogue = await _catalogue(desk)
         chosen = parse_version(version) if version else next_version(catalogue)
-        epoch = (await publishing.finalised(desk, parsed.round))["epoch"]
-        guideline, lines = await guideline_of(desk, files, epoch), await publishing.table(desk, parsed)
-        full = publishing.draft_notes(parsed, lines, catalogue, guideline, text)
-        return await publishing.propose_release(desk, files, parsed, chosen, full, force=force, send=not dry_run)
+        return await publishing.propose_release(desk, files, parsed, chosen, text, force=force, send=not dry_run)
 
-    show_sent(_with_files(config, work, sign=True), as_json=as_json)
+    show_sent(with_files(config, work, sign=True), as_json=as_json)
 
 
 @release_app.command("yank")
@@ -347,7 +345,7 @@ def release_fetch(
             "model_hash": facts.release.model_hash.hex(),
         }
 
-    say(_with_files(config, work, sign=False), as_json=as_json)
+    say(with_files(config, work, sign=False), as_json=as_json)
 
 
 @release_app.command("verify")

@@ -136,6 +136,7 @@ async def test_a_trickle_of_header_lines_is_cut_off(tmp_path, monkeypatch):
                 writer.write(b"X-A: b\r\n")
                 await writer.drain()
                 await asyncio.sleep(0.05)
+        writer.transport.abort()
         assert time.monotonic() - began < 4
 
 
@@ -161,6 +162,7 @@ async def test_headers_without_end_are_refused(tmp_path):
         async with asyncio.timeout(5):
             with contextlib.suppress(ConnectionError):
                 assert b" 400 " in (await reader.read())[:40]
+        writer.transport.abort()
 
 
 async def test_streams_are_bounded_and_come_back(tmp_path):
