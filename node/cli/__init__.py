@@ -32,8 +32,8 @@ def main() -> None:
     try:
         app()
     except CommonweightError as error:
-        if isinstance(error, TransactionReverted) and not error.hint:
-            from node.advice import explained  # noqa: PLC0415 - reads a text per refusal
+        if isinstance(error, TransactionReverted):
+            from node.advice import explained
 
             error = explained(error)
         console.fail(error, verbose=is_verbose(), as_json="--json" in sys.argv)
