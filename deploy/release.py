@@ -187,9 +187,15 @@ class Release:
         try:
             async with asyncio.timeout(COMMAND_SECONDS):
                 output, errors = await process.communicate()
-        except BaseException:
+        except BaseException as error:
             process.kill()
             await process.wait()
+            if isinstance(error, TimeoutError):
+                raise SetupError(
+                    f"`commonweight {' '.join(arguments[:2])}` did not end within {COMMAND_SECONDS:.0f} s for {member.name}.",
+                    why="The machine is very busy, or a peer does not serve a file.",
+                    hint="Run it by hand with the network kept running: make demo KEEP=1.",
+                ) from error
             raise
         if process.returncode != 0:
             told = errors.decode("utf-8", "replace").strip().splitlines()[-1:]
@@ -235,6 +241,6 @@ async def attempt(story: Release, number: int) -> dict[str, Any]:
     """`Release.play`, with a failure told instead of raised: the demo goes on to its audit and its report."""
     try:
         return await story.play(number)
-    except (CommonweightError, TimeoutError) as error:
+    except CommonweightError as error:
         story.say(f"[red]the release failed[/]: {error}")
         return {"error": str(error)}
