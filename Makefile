@@ -147,6 +147,10 @@ bench-compression: setup ## bytes of compressed updates against the task metric;
 bench-economics: setup ## what honest and dishonest strategies earn; writes build/bench/economics.json
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.economics
 
+.PHONY: bench-audit
+bench-audit: setup ## a full audit of 100 rounds, and every way of tampering with a history; writes build/bench/audit.json
+	OMP_NUM_THREADS=1 $(PY) -m benchmarks.audit
+
 # make schedules COUNT=1000 JOBS=2
 COUNT ?= 1000
 .PHONY: schedules

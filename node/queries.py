@@ -21,7 +21,7 @@ from node.explain import Explanation, Past, Terms
 from node.index.history import History, open_index
 from node.index.store import Identity
 from node.manifest import Manifest, load_manifest
-from node.ports import SLICE_MAX_BYTES, Chain
+from node.ports import SLICE_MAX_BYTES, BlobStore, Chain
 from node.protocol.cid import cid_from_digest
 from node.protocol.errors import ConfigError
 from node.protocol.state import Round, State
@@ -229,15 +229,21 @@ def audit_rules(manifest: Manifest) -> AuditRules:
 
 
 async def run_audit(
-    config: Config, *, ledger_only: bool, rescore: int | None = 0, detailed_rounds: int | None = None
+    config: Config,
+    *,
+    ledger_only: bool,
+    rescore: int | None = 0,
+    detailed_rounds: int | None = None,
+    gateway: str = "",
 ) -> AuditReport:
-    """Audit a network through any RPC endpoint and any IPFS store. Uses an empty store of its own, so nothing local is trusted.
+    """Audit a network through any RPC endpoint and any IPFS peers. Uses an empty store of its own, so nothing local is trusted.
 
     Args:
         config: names endpoint, network and peers.
         ledger_only: leave the models out.
         rescore: verdicts of each round to score again; None: all.
         detailed_rounds: newest rounds whose every participant is compared with storage; None: all.
+        gateway: URL of an IPFS gateway to read files from, instead of the settings' peers.
     """
     manifest = load_manifest(config.network.manifest)
     guideline = load_guideline(config, manifest)
@@ -247,9 +253,7 @@ async def run_audit(
         rules, first = audit_rules(manifest), manifest.deployment_block
         if ledger_only:
             return await audit(chain, rules, first_block=first, models=None, scope=scope)
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="commonweight-audit-"))
-        blobs = await open_blobs(config, Path(folder) / "ipfs")
-        stack.push_async_callback(blobs.close)
+        blobs = await _reader(config, gateway, stack)
         models = ModelAuditor(
             blobs,
             guideline,
@@ -266,3 +270,15 @@ async def run_audit(
                 manifest.public_benchmark.cid, max_bytes=SLICE_MAX_BYTES, seconds=config.pace.fetch_seconds
             )
         return await audit(chain, rules, first_block=first, models=models, scope=scope)
+
+
+async def _reader(config: Config, gateway: str, stack: AsyncExitStack) -> BlobStore:
+    """Where an audit reads files: a gateway, or an empty store of its own among the network's peers; the stack closes it."""
+    if gateway:
+        from node.adapters.blobs_gateway import GatewayStore  # noqa: PLC0415 - only auditors need it
+
+        return await stack.enter_async_context(GatewayStore(gateway))
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="commonweight-audit-"))
+    blobs = await open_blobs(config, Path(folder) / "ipfs")
+    stack.push_async_callback(blobs.close)
+    return blobs

@@ -36,6 +36,9 @@ def audit(
     details: Annotated[
         str, typer.Option("--details", help="Newest rounds whose every participant is compared with storage, or all.")
     ] = ALL,
+    gateway: Annotated[
+        str, typer.Option("--gateway", help="Read files from this IPFS gateway (URL) instead of the network's peers.")
+    ] = "",
     html: Annotated[Path | None, typer.Option("--html", help="Write the report as one HTML page.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,7 +48,9 @@ def audit(
     again, detailed = _count("--rescore", rescore), _count("--details", details)
     if ledger_only and again != 0:
         raise ConfigError("--rescore needs the models that --ledger-only leaves out.", hint="Drop one of the two.")
-    work = queries.run_audit(resolve(config, None), ledger_only=ledger_only, rescore=again, detailed_rounds=detailed)
+    work = queries.run_audit(
+        resolve(config, None), ledger_only=ledger_only, rescore=again, detailed_rounds=detailed, gateway=gateway
+    )
     report = run_supervised(work)
     if html is not None:
         _write(html, report)

@@ -37,17 +37,17 @@ class FolderBlobs(BlobStore):
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def keep(self, data: bytes) -> Cid:
         """Store a file, at once."""
         cid = compute_cid(data)
-        self._folder.joinpath(cid).write_bytes(data)
+        self.folder.joinpath(cid).write_bytes(data)
         return cid
 
     def path(self, cid: Cid) -> Path:
         """Where a file lies."""
-        return self._folder / cid
+        return self.folder / cid
 
     async def put(self, data: bytes) -> Cid:
         """Store a file."""
@@ -64,19 +64,28 @@ class FolderBlobs(BlobStore):
         return await asyncio.to_thread(self._read, cid, max_bytes)
 
     def _read(self, cid: Cid, max_bytes: int) -> bytes:
-        path = self._folder / cid
-        if not path.exists():
-            raise BlobUnavailable(f"Nobody serves {cid}.")
-        if path.stat().st_size > max_bytes:
+        path = self.folder / cid
+        if path.exists() and path.stat().st_size > max_bytes:
             raise BlobTooLarge(f"{cid} is longer than {max_bytes} bytes.")
-        data = path.read_bytes()
+        return self.verified(cid, path.read_bytes() if path.exists() else None)
+
+    @staticmethod
+    def verified(cid: Cid, data: bytes | None) -> bytes:
+        """Bytes, if they are those of a CID.
+
+        Raises:
+            BlobUnavailable: there are none.
+            BlobCorrupt: they are others.
+        """
+        if data is None:
+            raise BlobUnavailable(f"Nobody serves {cid}.")
         if compute_cid(data) != cid:
             raise BlobCorrupt(f"{cid} has other bytes.")
         return data
 
     async def unpin(self, cid: Cid) -> None:
         """Forget a file."""
-        self._folder.joinpath(cid).unlink(missing_ok=True)
+        self.folder.joinpath(cid).unlink(missing_ok=True)
 
     async def connect(self, address: str) -> None:
         """There is nobody to dial."""
@@ -115,7 +124,7 @@ class Archive(Parliament):
     Args:
         size: members.
         blobs: where the files go.
-        guideline: how models are made.
+        guideline: how models are made at first; ``founding`` keeps it.
         shape: of the updates.
         seed: of rings and updates.
         changes: of the deployment.
@@ -132,7 +141,7 @@ class Archive(Parliament):
         **changes: Any,
     ) -> None:
         self.blobs = blobs
-        self.guideline = guideline
+        self.guideline = self.founding = guideline
         self.shape = shape if shape is not None else Shape()
         genesis = encode(self._random("genesis", 0.1))
         cid = digest_from_cid(blobs.keep(genesis))
@@ -180,6 +189,20 @@ class Archive(Parliament):
         cid = digest_from_cid(self.blobs.keep(data))
         return {"content_hash": hashlib.sha256(data).digest(), "cid": cid, "salt": salt}
 
+    def amendment(self) -> tuple[bytes, bytes, bytes, bytes]:
+        """Half the outer step from the next round on, as files."""
+        update = self.guideline.documents["update"]
+        slower = {**update, "outer_learning_rate": float(update["outer_learning_rate"]) / 2}
+        self.guideline = Guideline({**self.guideline.documents, "update": slower})
+        document, combined = self.guideline.document("update"), self.guideline.canonical
+        files = (self.blobs.keep(document), self.blobs.keep(combined))
+        return (
+            hashlib.sha256(document).digest(),
+            digest_from_cid(files[0]),
+            self.guideline.hash,
+            digest_from_cid(files[1]),
+        )
+
     def model(self, round_number: int) -> tuple[bytes, bytes, bytes]:
         """(secret, hash, CID) of the model that the accepted updates make; a made-up one for who attests wrongly."""
         if round_number != self.round:
@@ -187,6 +210,11 @@ class Archive(Parliament):
         if round_number not in self._models:
             self._models = {round_number: self._combined(round_number)}
         return self._models[round_number]
+
+    @staticmethod
+    def digest_of(data: bytes) -> bytes:
+        """A file's CID as it stands on chain."""
+        return digest_from_cid(compute_cid(data))
 
     def _combined(self, number: int) -> tuple[bytes, bytes, bytes]:
         updates: dict[bytes, bytes] = {}
