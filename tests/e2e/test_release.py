@@ -50,23 +50,25 @@ def plan_of(folder, model):
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 async def test_members_release_their_model(tmp_path):
     lines: list[str] = []
-    async with Localnet(plan_of(tmp_path / "network", tmp_path / "model"), lines.append) as net:
-        async with await EvmChain.connect(net.url, net.manifest.chain_id, net.manifest.contracts) as chain:
-            watcher = Watcher(net, chain, lines.append)
-            async with asyncio.timeout(400):
-                while not watcher.is_settled(1):
-                    await watcher.poll()
-                    await asyncio.sleep(0.3)
-            played = watcher.state.rounds[1]
-            assert played.phase is Phase.FINALIZED, "\n".join(lines)
-            attacker = net.members[-1].address
-            forfeited = played.settled[played.reveal_of(attacker).index]
-            assert forfeited.status is UpdateStatus.MALFORMED
+    async with (
+        Localnet(plan_of(tmp_path / "network", tmp_path / "model"), lines.append) as net,
+        await EvmChain.connect(net.url, net.manifest.chain_id, net.manifest.contracts) as chain,
+    ):
+        watcher = Watcher(net, chain, lines.append)
+        async with asyncio.timeout(400):
+            while not watcher.is_settled(1):
+                await watcher.poll()
+                await asyncio.sleep(0.3)
+        played = watcher.state.rounds[1]
+        assert played.phase is Phase.FINALIZED, "\n".join(lines)
+        attacker = net.members[-1].address
+        forfeited = played.settled[played.reveal_of(attacker).index]
+        assert forfeited.status is UpdateStatus.MALFORMED
 
-            story = Release(net, lines.append, tmp_path / "release")
-            async with asyncio.timeout(400):
-                release = await story.play(1)
-            await watcher.poll()
+        story = Release(net, lines.append, tmp_path / "release")
+        async with asyncio.timeout(400):
+            release = await story.play(1)
+        await watcher.poll()
     assert release["version"] == "1.0.0"
     assert release["model_hash"] == played.proposal.model_hash.hex()
     assert list(release["scores_ppm"]) == [BENCHMARK]
