@@ -31,7 +31,7 @@ from node.outbox import OUTBOX, serve_outbox
 from node.ports import BlobStore, Gossip, Trainer
 from node.protocol.errors import ConfigError
 from node.protocol.guideline import Guideline
-from node.protocol.types import Call
+from node.protocol.types import Call, Cid
 from node.roles.steward import StewardPlan
 from node.store import NodeStore
 
@@ -278,6 +278,8 @@ async def run_node(config: Config, *, wrap_trainer: WrapTrainer | None = None) -
         beside = [asyncio.create_task(serve_outbox(config.node.data / OUTBOX, node.blobs), name="outbox")]
         if node.trainer is not None and WARM_ROLES & set(config.node.roles):
             beside.append(asyncio.create_task(node.trainer.prepare(), name="prepare"))
+        if config.web.port:
+            beside.append(_dashboard(config, node))
         try:
             await node.driver.run()
         finally:
@@ -302,6 +304,15 @@ def vitals(node: Node) -> Vitals:
         disk_free=shutil.disk_usage(node.store.root).free,
         status=status,
     )
+
+
+def _dashboard(config: Config, node: Node) -> asyncio.Task[None]:
+    from node.web.serve import serve  # noqa: PLC0415 - most nodes serve none
+
+    async def fetch(cid: Cid, max_bytes: int) -> bytes:
+        return await node.blobs.get(cid, max_bytes=max_bytes, seconds=config.pace.fetch_seconds)
+
+    return asyncio.create_task(serve(config, port=config.web.port, host=config.web.host, fetch=fetch), name="dashboard")
 
 
 def status_writer(node: Node) -> Callable[[dict[str, Any]], None]:
