@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -60,6 +62,14 @@ def test_a_proposal_file(tmp_path):
 
     as_json.write_text(json.dumps(tomllib.loads(path.read_text())))
     assert read_file(as_json) == (actions, text)
+
+
+def test_the_guide_s_proposal_file_is_one(tmp_path):
+    guide = (Path(__file__).parents[3] / "docs" / "dao.md").read_text("utf-8")
+    (text,) = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    (tmp_path / "p.toml").write_text(text)
+    actions, _ = read_file(tmp_path / "p.toml")
+    assert [action.function for action in actions] == ["setSeat", "pay"]
 
 
 @pytest.mark.parametrize(
