@@ -50,6 +50,11 @@ $(STAMPS)/browser: tests/web/browser/setup.sh tests/web/browser/package-lock.jso
 demo: setup ## federated rounds on a local network of real processes, with an attacker; writes build/demo/
 	@$(PY) -m deploy.demo $(DEMO_FLAGS)
 
+# make story KIND=mathematics KEEP=1
+.PHONY: story
+story: setup ## a second team finds a weakness, joins, and the next release is better there; writes build/story/summary.json
+	@$(PY) -m deploy.story --seed $(SEED) $(if $(KIND),--kind $(KIND)) $(if $(filter 1,$(KEEP)),--keep)
+
 .PHONY: testnet
 testnet: setup ## the same network, left running for the command line
 	@$(PY) -m deploy.demo $(DEMO_FLAGS) --testnet
@@ -140,6 +145,12 @@ bench-compression: setup ## bytes of compressed updates against the task metric;
 .PHONY: bench-economics
 bench-economics: setup ## what honest and dishonest strategies earn; writes build/bench/economics.json
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.economics
+
+# make schedules COUNT=1000 JOBS=2
+COUNT ?= 1000
+.PHONY: schedules
+schedules: setup ## random fault schedules in simulation, none of which may break anything; goes on where it stopped; build/schedules.json
+	$(PY) -m benchmarks.schedules --count $(COUNT) --jobs $(JOBS)
 
 .PHONY: clean
 clean: ## remove what builds made (not the installed environments)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import json
 import platform
 import signal
@@ -24,8 +25,9 @@ from rich.live import Live
 from deploy.founding import PUBLIC_ROWS, Founding, found
 from deploy.gas import gas_used
 from deploy.localnet import Localnet, LocalnetPlan, write_toml
-from deploy.manifest import load_preset
+from deploy.manifest import NetworkParams, load_preset
 from deploy.processes import Child
+from deploy.release import Release, attempt
 from deploy.report import render
 from deploy.summary import Claim, better_alone, claims, summarise
 from deploy.watch import Watcher
@@ -36,6 +38,8 @@ from node.protocol.types import Phase
 from node.store import write_atomic
 
 GUIDELINE = Path(__file__).parent / "guidelines" / "code-search.json"
+FAST_VOTES = {"voting_delay": 2, "voting_period": 20, "late_extension": 5, "timelock_delay": 2}
+"""Seconds of a vote in the demo."""
 ROUND_SECONDS = 600.0
 """A round on this network takes well under a minute on two cores; ten of them mean that something hangs."""
 
@@ -108,7 +112,7 @@ class Demo:
         )
         plan = LocalnetPlan(
             folder=options.folder.resolve() / "network",
-            params=load_preset("localnet"),
+            params=self._params(),
             founding=founding,
             nodes=options.nodes,
             attackers=options.attackers,
@@ -131,6 +135,13 @@ class Demo:
             finally:
                 await chain.close()
 
+    def _params(self) -> NetworkParams:
+        """Of a local network; votes are shorter where nobody stays to take part in one."""
+        params = load_preset("localnet")
+        if self.options.keep or self.options.testnet:
+            return params
+        return dataclasses.replace(params, governance=dataclasses.replace(params.governance, **FAST_VOTES))
+
     # --- the story ---
 
     async def _story(self, watcher: Watcher, founding: Founding) -> int:
@@ -139,8 +150,9 @@ class Demo:
         try:
             with Live(get_renderable=watcher.view, console=console.out, refresh_per_second=4, transient=True):
                 await self._follow(watcher, lambda: watcher.is_settled(self.options.rounds) or self._is_voided(watcher))
-                await measuring
-                found_baselines = await self._collect_baselines(baselines)
+                release, _, found_baselines = await asyncio.gather(
+                    self._release(watcher), measuring, self._collect_baselines(baselines)
+                )
             self.say("auditing: every balance, verdict and model again, from the chain and an empty IPFS store")
             audit = await self._audit(watcher.net)
         finally:
@@ -156,6 +168,7 @@ class Demo:
             baselines=found_baselines,
             audit=audit,
             settings=self._settings(),
+            release=release,
         )
         grant = watcher.net.manifest.params.registry.grant
         verdicts = claims(summary, watcher.net.members, grant=grant, rounds=self.options.rounds)
@@ -163,6 +176,24 @@ class Demo:
 
     def _is_voided(self, watcher: Watcher) -> bool:
         return any(found.phase is Phase.VOIDED for found in watcher.state.rounds.values())
+
+    async def _release(self, watcher: Watcher) -> dict[str, Any] | None:
+        """Release the last round's model; None where no round was finalised."""
+        finalised = [number for number, one in watcher.state.rounds.items() if one.phase is Phase.FINALIZED]
+        if not finalised:
+            return None
+        story = Release(watcher.net, self.say, self.options.folder.resolve() / "release")
+        acting = asyncio.create_task(attempt(story, max(finalised)), name="release")
+        try:
+            while not acting.done():
+                watcher.net.require_running()
+                await watcher.poll()
+                await asyncio.wait([acting], timeout=0.5)
+            await watcher.poll()
+            return await acting
+        finally:
+            acting.cancel()
+            await asyncio.gather(acting, return_exceptions=True)
 
     async def _follow(self, watcher: Watcher, done: Any) -> None:
         last_round, since = 0, time.monotonic()
@@ -308,6 +339,13 @@ class Demo:
             console.out.print(f" [yellow]{sentence}[/]", highlight=False)
         columns = ("member", "earned CWT#", "training#", "verifying#", "attesting#", "stake#", "why (verdict by round)")
         console.table("Who earned what, and why", columns, earned)
+        if (release := summary["release"]) and "error" not in release:
+            proposal = release["proposal"]
+            console.out.print(
+                f" release {release['version']}: proposal {proposal['number']} passed with {console.cwt(int(proposal['for']))} votes for, "
+                f"{console.cwt(int(proposal['against']))} against; {release['folder']}",
+                highlight=False,
+            )
         for claim in verdicts:
             mark = "[green]✓[/]" if claim.holds else ("[red]✗[/]" if claim.required else "[yellow]✗ goal:[/]")
             console.out.print(f" {mark} {claim.text}", highlight=False)
@@ -329,7 +367,10 @@ class Demo:
             f"  source .venv/bin/activate\n"
             f"  commonweight round list -c {config}\n"
             f"  commonweight join list -c {config}\n"
+            f"  commonweight dao list -c {config}\n"
+            f"  commonweight release list -c {config}\n"
             f"  commonweight audit -c {config}\n"
+            f"  commonweight dashboard -c {config}     # and open the address that it prints\n"
             "Ctrl-C stops every process.\n",
             highlight=False,
         )

@@ -15,6 +15,9 @@ from node.protocol.state import Round
 from node.protocol.types import Phase, UpdateStatus
 from node.queries import audit_rules
 
+LOADED_ALIKE = 1e-4
+"""Largest difference between embeddings of the merged model and of base and adapter: both round float32 sums differently."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -42,6 +45,7 @@ def summarise(
     baselines: Mapping[str, Any] | None,
     audit: Mapping[str, Any],
     settings: Mapping[str, Any],
+    release: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """The summary as JSON values (docs/demo.md lists the keys)."""
     state, metrics = watcher.state, watcher.metrics
@@ -66,6 +70,7 @@ def summarise(
             "centralised": (baselines or {}).get("centralised"),
         },
         "gas": _mean_gas(gas),
+        "release": release,
         "audit": {"ok": audit["ok"], "checked": audit["checked"], "findings": audit["findings"]},
     }
 
@@ -156,6 +161,41 @@ def better_alone(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def release_claims(summary: Mapping[str, Any], attackers: Sequence[str]) -> list[Claim]:
+    """What the demo says about its release; all false where there was none."""
+    release = summary["release"]
+    release = None if release is None or "error" in release else release
+    last = summary["rounds"][-1]["model_hash"] if summary["rounds"] else None
+    proposal = release["proposal"] if release else {}
+    loaded = release["loaded"] if release else {}
+    owned = {account: int(credit) for account, credit in release["credits"].items()} if release else {}
+    return [
+        Claim(
+            "the members voted with converted tokens to release the last round's model, and the timelock published it",
+            release is not None
+            and release["model_hash"] == last
+            and proposal["decided_this_release"]
+            and int(proposal["for"]) > int(proposal["against"])
+            and int(proposal["for"]) + int(proposal["abstain"]) >= int(proposal["quorum"]) > 0
+            and not set(proposal["votes"]) & set(attackers),
+        ),
+        Claim(
+            "every file of the fetched release is what the chain says",
+            release is not None and release["verified"]["ok"] and release["verified"]["checked"] > 0,
+        ),
+        Claim(
+            "transformers and peft load the release, and it answers",
+            release is not None and loaded["right"] == loaded["asked"] > 0 and loaded["peft_difference"] < LOADED_ALIKE,
+        ),
+        Claim(
+            "the shares of the release add up to the whole, and attackers own nothing of it",
+            release is not None
+            and sum(owned.values()) == int(release["credit_total"]) > 0
+            and not any(owned.get(account) for account in attackers),
+        ),
+    ]
+
+
 def claims(summary: Mapping[str, Any], members: Sequence[Member], *, grant: int, rounds: int) -> list[Claim]:
     """Everything the demo says happened, each checked against the summary."""
     attackers = [member.address for member in members if member.is_attacker]
@@ -178,6 +218,7 @@ def claims(summary: Mapping[str, Any], members: Sequence[Member], *, grant: int,
         Claim("every round was scored on a sealed slice", all(r["sealed"] for r in played)),
         Claim("every honest node earned a reward", all(rewards[address] > 0 for address in honest)),
         Claim("the audit rebuilt every balance and model from the chain and IPFS alone", summary["audit"]["ok"]),
+        *release_claims(summary, attackers),
     ]
     if attackers:
         stakes = summary["stakes"]

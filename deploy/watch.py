@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from rich.console import Group
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +15,7 @@ from rich.text import Text
 from deploy.localnet import Localnet, Member
 from incentives.rewards import CWT
 from node.adapters.chain_evm import EvmChain
+from node.dao.calls import version_text
 from node.protocol.state import Round, State, apply
 from node.protocol.types import ChainEvent, DisputeKind, Fault, MemberStatus, Outcome, Phase, UpdateStatus
 from node.roles.challenger import VERDICT_FAULTS
@@ -99,6 +101,21 @@ class Watcher:
                 yield f"round {a['round']} [bold green]finalised[/], model {a['modelHash'].hex()[:16]}…, {a['accepted']} updates in it"
             case "RoundVoided":
                 yield f"round {a['round']} [bold red]voided[/]"
+            case _:
+                yield from self._tell_votes(event)
+
+    def _tell_votes(self, event: ChainEvent) -> Iterator[str]:
+        a = event.arguments
+        match event.name:
+            case "ScoresAttested":
+                yield f"round {a['round']}: {self.member_name(a['attester'])} vouches for the scores ({a['votes']} votes)"
+            case "ReleasePublished":
+                version = version_text(a["candidate"]["version"])
+                yield f"release {a['release']}, version {version}, is on chain with {len(a['candidate']['scores'])} scores"
+            case "VoteCast" | "VoteCastWithParams":
+                said = ("against", "for", "abstain")[a["support"]] if a["support"] < 3 else "split"
+                reason = f": {escape(a['reason'])}" if a["reason"] else ""
+                yield f"{self.member_name(a['voter'])} votes [bold]{said}[/], {a['weight'] / CWT:,.1f} votes{reason}"
 
     # --- progress ---
 

@@ -68,7 +68,7 @@ class LearningSpec:
     prox_mu: float = 0.0
     max_norm: float = 5.0
     eta: float = 0.25
-    confidence: float = 0.0
+    confidence: float = 1.0
     lookahead: tuple[float, ...] = (0.0, 0.5, 1.0)
     precision: str = "bf16"
     scoring_precision: str = "bf16"

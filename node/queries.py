@@ -20,10 +20,9 @@ from node.explain import Explanation, Past, Terms
 from node.index.history import History, open_index
 from node.index.store import Identity
 from node.manifest import Manifest, load_manifest
-from node.ports import Chain, Receipt
+from node.ports import Chain
 from node.protocol.cid import cid_from_digest
 from node.protocol.errors import ConfigError
-from node.protocol.hashing import keccak256
 from node.protocol.state import Round, State
 from node.protocol.types import Call
 from node.roles.view import Facts
@@ -176,18 +175,6 @@ async def members(config: Config) -> list[dict[str, Any]]:
     ]
 
 
-async def review(config: Config, application: int, *, approve: bool, reason: str) -> Receipt:
-    """Vote on an application.
-
-    Raises:
-        TransactionReverted: no seat, voted already, or the application is closed.
-    """
-    manifest = load_manifest(config.network.manifest)
-    async with open_chain(config, manifest, sign=True) as chain:
-        arguments = (application, approve, keccak256(reason.encode()))
-        return await chain.send(Call("MemberRegistry", "review", arguments))
-
-
 async def dispute(config: Config, number: int, index: int | None, *, send: bool) -> dict[str, Any]:
     """Advice on disputing one verdict (``index``) or the model (None) of a round; with ``send`` the dispute is opened.
 
@@ -225,16 +212,18 @@ def audit_rules(manifest: Manifest) -> AuditRules:
     """Constants of a deployment as the auditor needs them."""
     return AuditRules(
         chain_id=manifest.chain_id,
-        round_manager=manifest.contracts["RoundManager"],
-        court=manifest.contracts["RoundCourt"],
+        contracts=manifest.contracts,
         params=manifest.params.rounds,
         court_params=manifest.params.court,
         scoring=manifest.params.scoring,
         emission=manifest.params.emission,
         registry=manifest.params.registry,
+        governance=manifest.params.governance,
         genesis_model_hash=manifest.genesis.hash,
         guideline_hash=manifest.guideline.hash,
         committee=manifest.committee,
+        guardian=manifest.guardian,
+        guardian_until=manifest.guardian_until,
     )
 
 

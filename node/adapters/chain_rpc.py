@@ -202,7 +202,9 @@ class Rpc:
             (block,) = cast("Any", response["result"])
             if len(block["calls"]) != len(entries):
                 raise ValueError("an answer to other calls")
-            return [None if int(one["status"], 16) == 1 else bytes.fromhex(one["returnData"][2:]) for one in block["calls"]]
+            return [
+                None if int(one["status"], 16) == 1 else bytes.fromhex(one["returnData"][2:]) for one in block["calls"]
+            ]
 
         return await self.ask(run)
 

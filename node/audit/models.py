@@ -80,7 +80,7 @@ class ModelAuditor:
         )
         if found.is_sealed and found.benchmark is not None:
             content_hash, cid = found.benchmark
-            await self._get(cid, content_hash, SLICE_MAX_BYTES, f"Benchmark slice of round {found.number}")
+            await self._get(cid, content_hash, SLICE_MAX_BYTES + limit, f"Benchmark slice of round {found.number}")
         if parent is None:
             return
         updates = await self._updates(found, parent)

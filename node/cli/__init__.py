@@ -19,6 +19,7 @@ from node.cli import (  # noqa: F401 - registers the commands
     join,
     keys,
     node,
+    ownership,
     release,
     rounds,
 )

@@ -28,9 +28,10 @@ release_app = group("release", "Versions of the model: list, propose, fetch, ver
 NumberArgument = Annotated[int, typer.Argument(help="Number of the release (`release list`); 0 is the latest.")]
 
 
-def _with_files(
+def with_files(
     config: Path, work: Callable[[Config, Desk, CommandFiles], Coroutine[Any, Any, Any]], *, sign: bool
 ) -> Any:
+    """Open the community of ``config`` with its files, and do some work there."""
     from node.dao.desk import open_desk
     from node.dao.files import open_files
 
@@ -207,7 +208,7 @@ def release_candidate(
         ready = await publishing.readiness(desk, candidate)
         return {"round": wanted, "written": str(out), "table": [line.row() for line in lines], **ready}
 
-    found = _with_files(config, work, sign=False)
+    found = with_files(config, work, sign=False)
     if as_json:
         console.print_json(found)
         return
@@ -252,7 +253,7 @@ def release_attest(
         measure = local_measure(settings, await guideline_of(desk, files, epoch))
         return await publishing.attest(desk, files, measure, parsed, tolerance=tolerance)
 
-    say(_with_files(config, work, sign=True), as_json=as_json)
+    say(with_files(config, work, sign=True), as_json=as_json)
 
 
 @release_app.command("settle")
@@ -298,7 +299,7 @@ def release_propose(
         full = publishing.draft_notes(parsed, lines, catalogue, guideline, text)
         return await publishing.propose_release(desk, files, parsed, chosen, full, force=force, send=not dry_run)
 
-    show_sent(_with_files(config, work, sign=True), as_json=as_json)
+    show_sent(with_files(config, work, sign=True), as_json=as_json)
 
 
 @release_app.command("yank")
@@ -347,7 +348,7 @@ def release_fetch(
             "model_hash": facts.release.model_hash.hex(),
         }
 
-    say(_with_files(config, work, sign=False), as_json=as_json)
+    say(with_files(config, work, sign=False), as_json=as_json)
 
 
 @release_app.command("verify")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from node.dao.calls import cwt, duration, from_name, version_text
+from node.dao.calls import cwt, duration, from_name, moment, version_text
 from node.protocol.errors import TransactionReverted
 from node.protocol.types import Phase
 
@@ -67,6 +67,15 @@ _ADVICE: Mapping[str, _Text] = {
         "Only its proposer can cancel a proposal, before the vote starts; the guardian can at any time."
     ),
     "SettingOutOfBounds": lambda _value, least, most: f"The setting may lie between {least} and {most}.",
+    "ParameterOutOfBounds": lambda name, value, least, most: (
+        f"{from_name(name)} is {value}; it may lie between {least} and {most}."
+    ),
+    "BadTerm": lambda _expires, least, most: f"A seat's term may end between {moment(least)} and {moment(most)}.",
+    "NoSuchSeat": lambda seat, seats: f"There is no seat {seat}; they are numbered from 0 to {seats - 1}.",
+    "SeatTaken": lambda holder, seat: f"{holder} holds seat {seat} already; nobody holds two.",
+    "SameHash": lambda *_: "This is what is in force already.",
+    "SameScoring": lambda *_: "These numbers are in force already.",
+    "NotPaused": lambda *_: "Nothing is paused there.",
     "VoteOutlastsLock": lambda duration_, delay: (
         f"Vote, extension and timelock would last {duration(duration_)}; that must be shorter than the vault's unlock delay, "
         f"{duration(delay)}."
@@ -83,6 +92,12 @@ _ADVICE: Mapping[str, _Text] = {
         f"{who} has {cwt(balance)}, {cwt(needed)} are needed. Rewards count once they are claimed; a stake cannot be locked."
     ),
     "EmptyPayment": lambda _to, _amount: "A payment needs a receiver and an amount.",
+    # revenue
+    "NothingToClaim": lambda *_: "Nothing is due: all of your share was paid, or nothing was deposited.",
+    "NothingArrived": lambda *_: "No tokens arrived: deposit more than 0.",
+    "ERC20InsufficientAllowance": lambda _who, allowance, needed: (
+        f"Allowed are {cwt(allowance)}, needed {cwt(needed)}."
+    ),
     # releases
     "PublishPaused": lambda: "The guardian has paused publishing for a while.",
     "VersionNotAbove": lambda given, last: (

@@ -12,7 +12,7 @@ from node.audit.report import read_history
 from node.config import Config
 from node.dao.advice import explained
 from node.manifest import Manifest, load_manifest
-from node.ports import Receipt
+from node.ports import EVENT_CHUNK, Receipt
 from node.protocol.errors import LocalProtocolError, TransactionReverted
 from node.protocol.state import State, apply
 from node.protocol.types import Address, Call, ChainEvent
@@ -34,7 +34,8 @@ class Desk:
     manifest: Manifest
     chain: EvmChain
     account: Address | None = None
-    _events: Sequence[ChainEvent] | None = field(default=None)
+    _state: State = field(default_factory=State)
+    _next: int = 0
 
     @property
     def me(self) -> Address:
@@ -43,18 +44,20 @@ class Desk:
             raise LocalProtocolError("This needs a key; the community was opened for reading.")
         return self.account
 
-    async def events(self) -> Sequence[ChainEvent]:
-        """All events up to the newest block, read once."""
-        if self._events is None:
-            self._events = await read_history(self.chain, self.manifest.deployment_block)
-        return self._events
-
     async def state(self) -> State:
-        """The network now, folded from all its events."""
-        state = State()
-        for event in await self.events():
-            state = apply(state, event)
-        return state
+        """The network at the newest block, folded from all its events; each is read once."""
+        head = (await self.chain.head()).number
+        first = self._next or self.manifest.deployment_block
+        while first <= head:
+            last = min(head, first + EVENT_CHUNK - 1)
+            for event in await self.chain.events(first, last):
+                self._state = apply(self._state, event)
+            first = self._next = last + 1
+        return self._state
+
+    async def events(self) -> Sequence[ChainEvent]:
+        """All events up to the newest block, for what the state does not keep (reasons of single votes)."""
+        return await read_history(self.chain, self.manifest.deployment_block)
 
     async def now(self) -> int:
         """Time of the newest block: what votes and delays count by."""
@@ -78,11 +81,9 @@ class Desk:
             TransactionReverted: refused, with advice.
         """
         try:
-            receipt = await self.chain.send(Call(contract, function, arguments))
+            return await self.chain.send(Call(contract, function, arguments))
         except TransactionReverted as error:
             raise explained(error) from error
-        self._events = None
-        return receipt
 
 
 @asynccontextmanager

@@ -56,11 +56,15 @@ class CommandFiles:
     store: BlobStore | None = None
 
     async def get(self, cid: Cid, *, max_bytes: int) -> bytes:
-        """Bytes of a CID.
+        """Bytes of a CID: the public benchmark from our own disk, anything else from IPFS.
 
         Raises:
             BlobUnavailable, BlobTooLarge, BlobCorrupt: it could not be had.
         """
+        with suppress(OSError):
+            public = self.config.network.public_benchmark.read_bytes()
+            if len(public) <= max_bytes and compute_cid(public) == cid:
+                return public
         store = await self._opened()
         return await store.get(cid, max_bytes=max_bytes, seconds=self.config.pace.fetch_seconds)
 

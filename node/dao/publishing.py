@@ -82,9 +82,10 @@ async def make_candidate(
 
 async def benchmark_rows(files: Files, benchmarks: Sequence[Addition]) -> dict[str, bytes]:
     """Rows of benchmarks by name, with the hashes that the chain names."""
-    return {
-        one.name: await content.fetch(files, one.cid, one.content_hash, max_bytes=BENCHMARK_BYTES) for one in benchmarks
-    }
+    rows = {}
+    for one in benchmarks:
+        rows[one.name] = await content.fetch(files, one.cid, one.content_hash, max_bytes=BENCHMARK_BYTES)
+    return rows
 
 
 async def table(desk: Desk, candidate: Candidate) -> list[Line]:

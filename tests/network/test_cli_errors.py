@@ -125,7 +125,7 @@ async def test_a_guideline_that_cannot_be_carried_out(config, tmp_path):
 
 def _write_guideline(folder, **update):
     document = {"pipeline": "mean", "outer_learning_rate": 1.0, "max_norm": 1.0, "max_bytes": 1000, **update}
-    documents = {"architecture": {}, "data": {}, "update": document, "versioning": {}}
+    documents = {"architecture": {}, "data": {"task": "toy"}, "update": document, "versioning": {"metric": "score"}}
     (folder / "guideline.json").write_text(json.dumps(documents))
 
 

@@ -223,8 +223,12 @@ def _encode(where: str, parameters: Sequence[Mapping[str, Any]], arguments: Sequ
 
 
 def _plain(parameter: Mapping[str, Any], value: Any) -> Any:
-    """Struct given as dict to the tuple that the encoder wants; exactly its fields."""
-    if parameter["type"] != "tuple" or not isinstance(value, Mapping):
+    """Structs given as dicts, in arrays too, to the tuples that the encoder wants; exactly their fields."""
+    kind = str(parameter["type"])
+    if kind.endswith("]") and isinstance(value, list | tuple):
+        inner = {**parameter, "type": kind[: kind.rindex("[")]}
+        return [_plain(inner, one) for one in value]
+    if kind != "tuple" or not isinstance(value, Mapping):
         return value
     names = [p["name"] for p in parameter["components"]]
     if set(value) != set(names):

@@ -34,6 +34,7 @@ def a_round(gains: dict[str, float], *, noise: float = 0.0, number: int = 1, **c
         to_previous=np.zeros((len(NAMES), 0), np.int64),
         norms=np.ones(len(NAMES)),
         lookahead=0.0,
+        along=0.0,
         accepted=(0, 1, 2, 3),
     )
     return dataclasses.replace(measured, **changes)
@@ -73,7 +74,9 @@ def test_two_identities_that_send_the_same_are_paid_once():
 def test_harm_is_counted_and_not_paid():
     outcome = scored.replay(a_round(HONEST | {"zero": -0.2}), Variant(), ("zero",))
     assert outcome.harmful == 1
-    assert outcome.pay == 0
+    assert outcome.slashed == outcome.pay == 0
+    poisoned = scored.replay(a_round(HONEST | {"honest-2": -0.2}), Variant(), ("self",))
+    assert (poisoned.harmful, poisoned.slashed) == (0, 0.25)
 
 
 def test_the_paired_test_takes_away_what_chance_explains():
@@ -153,9 +156,9 @@ def test_relative_acceptance_does_not_accept_what_the_least_gain_refuses():
 
 
 def test_changes_of_a_variant_reach_the_tally():
-    changed = Variant().but("other", delta_min=5_000, z_milli=1_000)
+    changed = Variant().but("other", delta_min=5_000, z_milli=2_000)
     assert changed.tally == dataclasses.replace(PROTOCOL, delta_min=5_000)
-    assert (changed.name, changed.z_milli, Variant().z_milli) == ("other", 1_000, 0)
+    assert (changed.name, changed.z_milli, Variant().z_milli) == ("other", 2_000, 1_000)
 
 
 def test_relative_pay_says_most_where_honest_nodes_earn_nothing():
@@ -166,10 +169,10 @@ def test_relative_pay_says_most_where_honest_nodes_earn_nothing():
 
 
 def test_a_leak_is_scored_on_the_leaked_rows_only():
-    names = ("honest-0", "honest-1", "leak-256", "leak-128")
+    names = ("honest-0", "honest-1", "leak", "leak-half")
     losses = np.full((5, 2, 128), 2.0)
     losses[1:3] -= 0.1
-    losses[4, 1] -= 0.1  # leak-128 gains where it did not train: must not count
+    losses[4, 1] -= 0.1  # leak-half gains where it did not train: must not count
     losses[3] -= 0.1
     measured = a_round({}, names=names, losses={(0.25, 128): losses}, cosines=np.eye(4, dtype=int) * 10**6)
     measured = dataclasses.replace(
@@ -184,7 +187,7 @@ def test_a_leak_is_scored_on_the_leaked_rows_only():
 def test_a_round_survives_its_file(tmp_path):
     measured = a_round(HONEST)
     arrays = {"0.25|256": measured.losses[0.25, 256]}
-    fields = ("cosines", "to_last", "to_previous", "norms", "lookahead", "accepted")
+    fields = ("cosines", "to_last", "to_previous", "norms", "lookahead", "along", "accepted")
     np.savez(tmp_path / "r.npz", names=np.array(NAMES), **{f: getattr(measured, f) for f in fields}, **arrays)
     found = read(tmp_path / "r.npz", 0, 1)
     assert found.names == NAMES
@@ -256,7 +259,7 @@ def test_a_lone_farmer_gains_nothing_from_an_empty_round_while_the_target_is_out
 # --- report ----------------------------------------------------------------------------------------------------------
 
 
-def row(strategy, pay, *, seed=0, accepted=0.9, harmful=0.0):
+def row(strategy, pay, *, seed=0, accepted=0.9, harmful=0.0, slashed=0.0):
     return {
         "strategy": strategy,
         "setting": "s",
@@ -265,6 +268,7 @@ def row(strategy, pay, *, seed=0, accepted=0.9, harmful=0.0):
         "pay": pay,
         "honest_accepted": accepted,
         "harmful": harmful,
+        "slashed": slashed,
     }
 
 
@@ -279,6 +283,8 @@ def test_the_worst_dishonest_strategy_decides():
     (found,) = report.summarise(rows)
     assert (found["worst_strategy"], found["worst"]) == ("public benchmark", 0.24)
     assert found["honest_accepted"] == 0.85
+    assert found["accepted_range"] == [0.8, 0.9]
+    assert found["pay_range"]["public benchmark"] == [0.2, 0.28]
     assert found["reached"]
     assert found["seeds"] == 2
 
@@ -289,6 +295,7 @@ def test_the_worst_dishonest_strategy_decides():
         row("public benchmark", 0.26),
         row("noisy labels 20 %", 0.5, harmful=0.1),
         row("honest, one more", 1, accepted=0.7),
+        row("honest, one more", 1, slashed=0.1),
     ],
 )
 def test_a_missed_goal_is_missed(bad):
