@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 from double import Double, example
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-from watched import NOW, Watched
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from watched import NOW, PATIENCE_MS, Watched
 
 NOTE = Path(__file__).resolve().parents[2] / "build" / "browser.path"
+
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="package")
@@ -60,7 +63,7 @@ def watched(chromium: Browser, double: Double, settings: dict[str, Any]) -> Iter
         }
         | settings
     )
-    context.set_default_timeout(5_000)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.clock.install(time=datetime.fromtimestamp(NOW, UTC))
     watched = Watched(page, double.url)

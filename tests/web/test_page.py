@@ -105,16 +105,16 @@ def test_who_did_what_agrees_with_the_snapshot(page: Page, double: Double) -> No
         expect(page.locator(f".grid .dot.{state}")).to_have_count(acts.count(state))
     left = live["deadline"] - NOW
     assert page.locator(".left .countdown").inner_text() in {
-        f"{s // 60:02}:{s % 60:02}" for s in range(left - 8, left + 1)
+        f"{s // 60:02}:{s % 60:02} left" for s in range(left - 120, left + 1)
     }
 
 
 def test_the_countdown_counts(page: Page, double: Double) -> None:
     visit(page, double)
     page.clock.pause_at(NOW + 60)
-    expect(page.locator(".left .countdown")).to_have_text("01:26")
+    expect(page.locator(".left .countdown")).to_have_text("01:26 left")
     page.clock.run_for(30_000)
-    expect(page.locator(".left .countdown")).to_have_text("00:56")
+    expect(page.locator(".left .countdown")).to_have_text("00:56 left")
     page.clock.run_for(60_000)
     expect(page.locator(".left .countdown")).to_have_text("time is up: anybody may advance")
 

@@ -143,6 +143,13 @@ def test_numbers_for_people(scripts: Page, function: str, arguments: list[Any], 
     assert call(scripts, "format", function, *arguments) == shown
 
 
+@pytest.mark.parametrize(
+    ("ticks", "digits"), [([0, 1], 0), ([0.2, 0.3], 1), ([0.175, 0.2], 3), ([0.36, 0.365], 3), ([5], 0)]
+)
+def test_ticks_are_written_exactly(scripts: Page, ticks: list[float], digits: int) -> None:
+    assert call(scripts, "charts/metric", "decimals", ticks) == digits
+
+
 def test_the_lorenz_curve_agrees_with_the_gini_of_the_snapshot(scripts: Page, double: Double) -> None:
     power = double.snapshot["power"]
     weights = [int(entry["votes"]) / 1e18 for entry in power["delegates"]]
