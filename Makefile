@@ -90,8 +90,9 @@ format: setup ## format Python and Solidity
 	cd contracts && .bin/forge fmt
 
 .PHONY: generated
-generated: setup ## rewrite what is derived: ABIs, test vectors, gas snapshot
+generated: setup ## rewrite what is derived: ABIs, the guideline's schemas, test vectors, gas snapshot
 	$(PY) -m deploy.abi
+	$(PY) -m node.dao.guideline_schema
 	$(PY) tests/vectors/generate.py
 	cd contracts && .bin/forge test --match-contract '^Gas'
 

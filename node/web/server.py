@@ -77,7 +77,7 @@ def make_app(hub: Hub, desk: Desk, hosts: frozenset[str], static: Path = STATIC)
     api = _Api(hub, desk)
     routes: list[BaseRoute] = [
         Route("/api/snapshot", api.snapshot),
-        Route("/api/events", _Events(hub)),
+        Route("/api/events", _Events(hub), methods=["GET"]),
         Route("/api/round/{number}", api.round),
         Route("/api/proposal/{number}", api.proposal),
         Route("/api/release/{number}", api.release),
@@ -85,7 +85,7 @@ def make_app(hub: Hub, desk: Desk, hosts: frozenset[str], static: Path = STATIC)
         Route("/api/health", api.health),
         Route("/api/actions/{name}", api.act, methods=["POST"]),
         Route("/api/{rest:path}", _nothing_there),
-        Route("/", _Page(static)),
+        Route("/", _Page(static), methods=["GET"]),
     ]
     if static.is_dir():
         routes.append(Mount("/", StaticFiles(directory=static)))

@@ -1,4 +1,7 @@
-"""Chromium for the page tests, and a page that fails its test on any console error, policy violation or request elsewhere."""
+"""Chromium for the page tests, and a page that fails its test on any console error, policy violation or request elsewhere.
+
+The browser is given back with this folder: Playwright's loop would be in the way of asynchronous tests elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from watched import NOW, Watched
 NOTE = Path(__file__).resolve().parents[2] / "build" / "browser.path"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     program = Path(NOTE.read_text("utf-8").strip()) if NOTE.exists() else Path()
     if not program.is_file():

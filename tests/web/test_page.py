@@ -572,3 +572,35 @@ def test_the_server_hears_of_known_accounts_in_their_checksummed_form(
     expect(page.get_by_role("dialog")).to_contain_text("Done.")
     assert {k: v for k, v in double.actions[0][1].items() if k == "from"} == sent
     assert calls(page, "eth_sendTransaction")[0]["params"][0]["from"] == account
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"viewport": {"width": 1440, "height": 1180}, "color_scheme": "light"}, "dashboard-light"),
+        (PHONE | {"color_scheme": "dark"}, "dashboard-phone-dark"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_pictures_for_the_guide(page: Page, double: Double, name: str) -> None:
+    double.snapshot["viewer"]["node"]["failing"] = {}
+    visit(page, double)
+    page.locator(".plot canvas").wait_for()
+    expect(page.locator(".hint")).to_have_count(0)
+    page.screenshot(path=SHOTS / f"{name}.png")
+
+
+def test_the_navigation_counts_what_waits_for_the_signer(page: Page, double: Double) -> None:
+    visit(page, double)
+    members, governance = page.locator("nav a[href='#members']"), page.locator("nav a[href='#governance']")
+    expect(members.locator(".count")).to_have_text("1")  # a veto is possible; the open one was reviewed
+    expect(governance.locator(".count")).to_have_count(0)  # voted already
+    proposals = copy.deepcopy(double.snapshot["proposals"])
+    proposals[2]["votes"] = []
+    applications = copy.deepcopy(double.snapshot["applications"])
+    applications[1]["reviews"] = []
+    double.change(proposals=proposals, applications=applications)
+    expect(members.locator(".count")).to_have_text("2")
+    expect(governance.locator(".count")).to_have_text("1")
+    double.change(seats=[])
+    expect(members.locator(".count")).to_have_count(0)
