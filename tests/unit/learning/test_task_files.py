@@ -245,6 +245,22 @@ def devign(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_hub_is_read_from_its_cache_offline(devign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    home = tmp_path / "cache" / "datasets--owner--devign"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text("0" * 40)
+    snapshot = home / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    for split in ("train", "valid", "test"):
+        (snapshot / f"{split}.jsonl").write_bytes((devign / f"{split}.jsonl").read_bytes())
+    found = load("defect_detection", "hub:owner/devign")
+    assert len(found.examples("train")) == 40
+    assert found.splits == load("defect_detection", f"official:{devign}").splits
+    with pytest.raises(DataError, match="not in the hub's cache"):
+        load("defect_detection", "hub:owner/devign@other")
+
+
 def test_command_prints_json(devign: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture, folder = devign / "p.svg", devign / "out"
     what = ["defect_detection", "--source", f"official:{devign}", "--partition", "by_repository", "--clients", "3"]
