@@ -119,6 +119,10 @@ hardhat: setup ## deployment and a round on a second client, Hardhat's node (ins
 brownie: setup ## compile and try the contracts in eth-brownie, in an environment of its own; contracts/brownie/run.sh console
 	@contracts/brownie/run.sh test
 
+.PHONY: bench-index
+bench-index: setup ## how long a node needs to know 10 000 events, fresh and later; writes build/bench/index.json
+	$(PY) -m benchmarks.index
+
 .PHONY: bench-learning
 bench-learning: setup ## the demo's learning without a network, five seeds
 	$(PY) -m benchmarks.demo_learning

@@ -22,7 +22,7 @@ from node.web import serve as serve_module
 from node.web import server as server_module
 from node.web.hub import MOST_STREAMS
 from node.web.serve import LocalFiles, decoder, shown_request
-from node.web.server import Desk, make_app
+from node.web.server import Outlet, make_app
 
 from .conftest import AT, TOLD
 from .test_hub import Played, make_hub
@@ -36,7 +36,7 @@ async def served(tmp_path, chain=None):
     await hub.poll()
     listener = serve_module._listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
-    app = make_app(hub, Desk(encode, Sent().check), serve_module._hosts("127.0.0.1", port), tmp_path)
+    app = make_app(hub, Outlet(encode, Sent().check), serve_module._hosts("127.0.0.1", port), tmp_path)
     with contextlib.closing(listener):
         async with serve_module._running(hub, app, listener):
             yield port, hub

@@ -13,7 +13,7 @@ from node.ports import Receipt
 from node.protocol.errors import TransactionReverted
 from node.protocol.hashing import keccak256
 from node.web.guard import MAX_BODY_BYTES
-from node.web.server import TOKEN_HEADER, Desk, make_app
+from node.web.server import TOKEN_HEADER, Outlet, make_app
 from node.web.views import SECTIONS
 
 from .conftest import AT, COMMUNITY, HOSTILE
@@ -25,7 +25,7 @@ TOKEN = "t0ken"
 
 
 class Sent:
-    """What a desk was asked."""
+    """What a outlet was asked."""
 
     def __init__(self, refusal=None):
         self.calls, self.checked, self.refusal = [], [], refusal
@@ -60,8 +60,8 @@ def static(tmp_path):
     return tmp_path / "page"
 
 
-def client_of(hub, static, desk, **headers):
-    app = make_app(hub, desk, frozenset({HOST, "localhost:8480"}), static)
+def client_of(hub, static, outlet, **headers):
+    app = make_app(hub, outlet, frozenset({HOST, "localhost:8480"}), static)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}", headers=headers)
 
@@ -73,14 +73,14 @@ def sent():
 
 @pytest.fixture
 async def client(hub, static, sent):
-    async with client_of(hub, static, Desk(encode, sent.check)) as made:
+    async with client_of(hub, static, Outlet(encode, sent.check)) as made:
         yield made
 
 
 @pytest.fixture
 async def signing(hub, static, sent):
-    desk = Desk(encode, sent.check, sent.send, TOKEN, COMMUNITY.members[0])
-    async with client_of(hub, static, desk, **ORIGIN, **{TOKEN_HEADER: TOKEN}) as made:
+    outlet = Outlet(encode, sent.check, sent.send, TOKEN, COMMUNITY.members[0])
+    async with client_of(hub, static, outlet, **ORIGIN, **{TOKEN_HEADER: TOKEN}) as made:
         yield made
 
 
@@ -144,7 +144,7 @@ async def test_health_is_bad_while_the_chain_is_silent(static):
     await hub.poll()
     chain.is_down = True
     await hub.poll()
-    async with client_of(hub, static, Desk(encode, Sent().check)) as client:
+    async with client_of(hub, static, Outlet(encode, Sent().check)) as client:
         answer = await client.get("/api/health")
         assert answer.status_code == 503
         assert answer.json()["ok"] is False
@@ -178,7 +178,7 @@ async def test_no_path_leads_out_of_the_page(client, path):
 
 
 async def test_without_a_page_the_interface_still_works(hub, tmp_path):
-    async with client_of(hub, tmp_path / "none", Desk(encode, Sent().check)) as client:
+    async with client_of(hub, tmp_path / "none", Outlet(encode, Sent().check)) as client:
         assert (await client.get("/")).status_code == 404
         assert (await client.get("/api/health")).status_code == 200
 
@@ -418,7 +418,7 @@ async def test_bodies_that_are_no_json_are_refused(client, content):
 
 async def test_a_refusal_of_the_contract_is_told_before_anybody_signs(hub, static):
     sent = Sent(TransactionReverted("GovernorAlreadyCastVote", ("0x",), call="castVote", hint="You have voted."))
-    async with client_of(hub, static, Desk(encode, sent.check)) as client:
+    async with client_of(hub, static, Outlet(encode, sent.check)) as client:
         known = await post(client, "vote", {**VOTE, "from": COMMUNITY.members[0]})
         assert known.status_code == 409
         assert known.json()["hint"] == "You have voted."
@@ -438,8 +438,8 @@ async def test_a_signing_server_checks_and_sends_in_order(signing, sent):
 
 @pytest.mark.parametrize("token", ["", "wrong", TOKEN + "x", TOKEN[:-1], TOKEN.upper(), "ß"])
 async def test_without_the_token_nothing_is_signed(hub, static, sent, token):
-    desk = Desk(encode, sent.check, sent.send, TOKEN, COMMUNITY.members[0])
-    async with client_of(hub, static, desk) as client:
+    outlet = Outlet(encode, sent.check, sent.send, TOKEN, COMMUNITY.members[0])
+    async with client_of(hub, static, outlet) as client:
         headers = [(b"origin", ORIGIN["Origin"].encode()), (TOKEN_HEADER.encode(), token.encode())]
         answer = await client.post("/api/actions/vote", json=VOTE, headers=headers)
         assert answer.status_code == 403
@@ -447,8 +447,8 @@ async def test_without_the_token_nothing_is_signed(hub, static, sent, token):
 
 
 async def test_the_token_alone_is_not_enough(hub, static, sent):
-    desk = Desk(encode, sent.check, sent.send, TOKEN, COMMUNITY.members[0])
-    async with client_of(hub, static, desk, **{TOKEN_HEADER: TOKEN}) as client:
+    outlet = Outlet(encode, sent.check, sent.send, TOKEN, COMMUNITY.members[0])
+    async with client_of(hub, static, outlet, **{TOKEN_HEADER: TOKEN}) as client:
         for origin in ({}, {"Origin": "http://evil.example"}):
             assert (await client.post("/api/actions/vote", json=VOTE, headers=origin)).status_code == 403
     assert sent.calls == []
@@ -462,8 +462,8 @@ async def test_a_signing_server_signs_for_nobody_else(signing, sent):
 
 async def test_a_refused_act_is_not_sent(hub, static):
     sent = Sent(TransactionReverted("NotLocked", (5, 0)))
-    desk = Desk(encode, sent.check, sent.send, TOKEN, COMMUNITY.members[0])
-    async with client_of(hub, static, desk, **ORIGIN, **{TOKEN_HEADER: TOKEN}) as client:
+    outlet = Outlet(encode, sent.check, sent.send, TOKEN, COMMUNITY.members[0])
+    async with client_of(hub, static, outlet, **ORIGIN, **{TOKEN_HEADER: TOKEN}) as client:
         assert (await client.post("/api/actions/unlock", json={"amount": "5"})).status_code == 409
     assert sent.calls == []
 
@@ -472,7 +472,7 @@ async def test_a_mistake_of_ours_shows_nothing_of_the_inside(hub, static, caplog
     async def broken(_sender, _calls):
         raise RuntimeError("inside")
 
-    async with client_of(hub, static, Desk(encode, broken)) as client:
+    async with client_of(hub, static, Outlet(encode, broken)) as client:
         answer = await post(client, "vote", {**VOTE, "from": COMMUNITY.members[0]})
     assert answer.status_code == 500
     assert "inside" not in answer.text
