@@ -20,7 +20,7 @@ from incentives.scoring import encode_gain
 from node.adapters.chain_evm import EvmChain
 from node.audit.base import AuditRules
 from node.audit.report import AuditReport, audit
-from node.audit.view import flat
+from node.audit.view import View, flat
 from node.audit.views import expected_views
 from node.protocol.state import State, apply
 from node.protocol.types import ChainEvent
@@ -102,7 +102,7 @@ async def test_i22_replay_equals_storage(anvil: Anvil) -> None:
     assert set(asked) == set(twin.evm.at) - {"Treasury"}  # what the treasury has is the token's to say
 
 
-def views_of(events: list[ChainEvent], rules: AuditRules, now: int) -> list[object]:
+def views_of(events: list[ChainEvent], rules: AuditRules, now: int) -> list[View]:
     state = State()
     for event in events:
         state = apply(state, event)
@@ -127,8 +127,8 @@ async def test_i22_a_fold_that_forgets_is_found(anvil: Anvil) -> None:
             assert any(_answer(evm, view) != flat(view.expected) for view in views), name
 
 
-def _answer(evm: Evm, view: object) -> object:
+def _answer(evm: Evm, view: View) -> object:
     try:
-        return flat(evm.read(view.call))  # type: ignore[attr-defined]
+        return flat(evm.read(view.call))
     except Exception as error:  # noqa: BLE001 - a refusal is an answer, too
         return repr(error)
