@@ -90,8 +90,9 @@ format: setup ## format Python and Solidity
 	cd contracts && .bin/forge fmt
 
 .PHONY: generated
-generated: setup ## rewrite what is derived: ABIs, test vectors, gas snapshot
+generated: setup ## rewrite what is derived: ABIs, the guideline's schemas, test vectors, gas snapshot
 	$(PY) -m deploy.abi
+	$(PY) -m node.dao.guideline_schema
 	$(PY) tests/vectors/generate.py
 	cd contracts && .bin/forge test --match-contract '^Gas'
 
@@ -117,6 +118,10 @@ hardhat: setup ## deployment and a round on a second client, Hardhat's node (ins
 .PHONY: brownie
 brownie: setup ## compile and try the contracts in eth-brownie, in an environment of its own; contracts/brownie/run.sh console
 	@contracts/brownie/run.sh test
+
+.PHONY: bench-index
+bench-index: setup ## how long a node needs to know 10 000 events, fresh and later; writes build/bench/index.json
+	$(PY) -m benchmarks.index
 
 .PHONY: bench-learning
 bench-learning: setup ## the demo's learning without a network, five seeds
