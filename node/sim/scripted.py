@@ -76,7 +76,7 @@ class Community:
         self.deployment = replace(chosen, deployed_at=chosen.deployed_at or START)
         self.block, self.now = self.start_time()
         self.events: list[ChainEvent] = []
-        self.calls: dict[bytes, Call] = {}
+        self.call_by_transaction: dict[bytes, Call] = {}
         self._seed = seed
         self.ledger = Ledger(self.deployment, self._block_hash, lambda: self.now)
         self._record(self.ledger.founding_logs)
@@ -94,7 +94,7 @@ class Community:
         call = Call(contract, function, arguments)
         self.ledger.preflight(sender, call, number=self.block, timestamp=self.now)
         result, logs = self.ledger.execute(sender, call, number=self.block, timestamp=self.now)
-        self.calls[self._record(logs)] = call
+        self.call_by_transaction[self._record(logs)] = call
         return result
 
     def _record(self, logs: Sequence[Log]) -> bytes:

@@ -40,7 +40,7 @@ class RecordedChain(Chain):
 
     async def call_of(self, transaction: bytes) -> Call | None:
         """The call of a transaction."""
-        return self._community.calls.get(transaction)
+        return self._community.call_by_transaction.get(transaction)
 
     async def send(self, call: Call) -> Receipt:
         """Refuse.
