@@ -224,10 +224,8 @@ class Story:
             *(self.commonweight(f"{one.name} votes", one.config, "dao", "vote", which, "for") for one in voters)
         )
         await self.until_time(proposed["ends"] + self.net.plan.params.governance.late_extension)
-        await self.commonweight("the proposal is queued", first.config, "dao", "queue", which)
-        await self.until_time(
-            (await self.watcher.chain.head()).timestamp + self.net.plan.params.governance.timelock_delay
-        )
+        queued = await self.commonweight("the proposal is queued", first.config, "dao", "queue", which)
+        await self.until_time(queued["eta"])
         executed = await self.commonweight("the release is published", first.config, "dao", "execute", which)
         shown = (await self.commonweight("the releases", first.config, "release", "list"))[-1]
         return {
