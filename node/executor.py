@@ -23,6 +23,7 @@ from node.combine import (
     difference,
     encode_update,
     plain_update,
+    require_guideline,
     trainable_schema,
 )
 from node.following import remembered, take_over
@@ -100,6 +101,7 @@ class Executor:
         seed: base of the local sampling seeds.
         fetch_seconds: how long to wait for one file.
         applicant: our own request to join, and our policy as a reviewer.
+        honour: refuses (ConfigError) a guideline that this node cannot carry out.
         facts: what we know, by round.
         notes: numbers worth showing (loss, seconds), by round.
     """
@@ -115,6 +117,7 @@ class Executor:
     seed: int = 0
     fetch_seconds: float = 30.0
     applicant: Applicant = field(default_factory=Applicant)
+    honour: Callable[[Guideline], None] = require_guideline
     facts: dict[int, Facts] = field(default_factory=dict)
     notes: dict[int, dict[str, float]] = field(default_factory=dict)
 
@@ -177,9 +180,15 @@ class Executor:
 
     async def _follow(self, action: FollowGuideline) -> None:
         write_atomic(self._guidelines / f"{self.guideline.hash.hex()}.json", self.guideline.canonical)
-        blobs, trainer, seconds = self.ports.blobs, self.ports.trainer, self.fetch_seconds
         self.guideline = await take_over(
-            self.guideline, blobs, trainer, self._guidelines, digest=action.digest, cid=action.cid, seconds=seconds
+            self.guideline,
+            self.ports.blobs,
+            self.ports.trainer,
+            self._guidelines,
+            digest=action.digest,
+            cid=action.cid,
+            seconds=self.fetch_seconds,
+            honour=self.honour,
         )
         log.info("working by the guideline of epoch %d from now on", action.epoch)
 
@@ -333,6 +342,8 @@ class Executor:
         None, too, while the model is the genesis model: see `measure`. The seed is the round's number, so anybody with a machine like ours
         can do it again.
         """
+        if self.guideline.learning.get("lookahead_public") == [0.0]:
+            return None
         if self.ports.trainer is None:
             log.warning("round %d gets no public update: this steward has no trainer", number)
             return None

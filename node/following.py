@@ -6,11 +6,10 @@ rounds, keeps its stake, and goes on as soon as it can (or the next guideline is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from node.combine import require_guideline
 from node.ports import BlobStore, Trainer
 from node.protocol.cid import cid_from_digest
 from node.protocol.errors import BlobCorrupt, ConfigError
@@ -31,12 +30,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") 
 
 
 def require_followable(old: Guideline, new: Guideline) -> None:
-    """A node that worked under ``old`` can go on under ``new``: it can be carried out, and the running model keeps its shape.
+    """A node that worked under ``old`` can go on under ``new``: the running model keeps its shape.
 
     Raises:
         ConfigError: names the first line that cannot be honoured.
     """
-    require_guideline(new)
     for name, before, after in differences(old.documents["architecture"], new.documents["architecture"]):
         raise ConfigError(
             f"The new guideline's architecture.{name} is {after!r}; the running model was founded with {before!r}.",
@@ -62,14 +60,16 @@ async def take_over(
     digest: bytes,
     cid: bytes,
     seconds: float,
+    honour: Callable[[Guideline], None],
 ) -> Guideline:
-    """The new guideline, once it is here, can be honoured, and the trainer works by it.
+    """The new guideline, once it is here, ``honour`` does not refuse it, and the trainer works by it.
 
     Raises:
         BlobError: it could not be had.
         ConfigError, TrainingError: names the line that cannot be honoured.
     """
     new = await fetch_guideline(blobs, folder, digest=digest, cid=cid, seconds=seconds)
+    honour(new)
     require_followable(old, new)
     if trainer is not None:
         await trainer.follow(new.learning, new.update.max_bytes)

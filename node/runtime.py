@@ -21,7 +21,6 @@ from node.config import Config
 from node.dao.honour import require_honoured
 from node.driver import Driver, DriverConfig
 from node.executor import Executor, Ports
-from node.guideline_watch import GuidelineWatch
 from node.health import HealthServer, Vitals
 from node.manifest import Manifest, load_manifest
 from node.membership.deeds import NO_DATA, Applicant
@@ -32,7 +31,7 @@ from node.outbox import OUTBOX, serve_outbox
 from node.ports import BlobStore, Gossip, Trainer
 from node.protocol.errors import ConfigError
 from node.protocol.guideline import Guideline
-from node.protocol.types import Call
+from node.protocol.types import Call, Cid
 from node.roles.steward import StewardPlan
 from node.store import NodeStore
 
@@ -59,7 +58,6 @@ class Node:
     blobs: BlobStore
     gossip: Gossip | None
     trainer: Trainer | None
-    guideline: GuidelineWatch
     chain: EvmChain
     opened_at: float
 
@@ -82,17 +80,18 @@ def load_guideline(config: Config, manifest: Manifest, in_force: bytes | None = 
     Args:
         config: settings of the node.
         manifest: of the deployment; its guideline is the founding one.
-        in_force: hash of the one in force where the chain was asked; None takes the founding one.
+        in_force: hash of the one in force, where the chain was asked: also right, and where a running node goes by itself.
 
     Raises:
         ConfigError: it is another one, or asks for what is not possible.
     """
     data = read_file(config.network.guideline, "guideline", "It comes with the network's files.")
     guideline = Guideline.parse(data)
-    wanted = in_force or manifest.guideline.hash
-    if guideline.hash != wanted:
+    founding = manifest.guideline.hash
+    if guideline.hash not in (founding, in_force):
         raise ConfigError(
-            f"The guideline {config.network.guideline} hashes to {guideline.hash.hex()}, the contracts pin {wanted.hex()}.",
+            f"The guideline {config.network.guideline} hashes to {guideline.hash.hex()}, "
+            f"the contracts pin {(in_force or founding).hex()}.",
             hint="Get the one in force with `commonweight guideline fetch`, or point network.manifest at the right deployment.",
         )
     require_guideline(guideline)
@@ -182,13 +181,12 @@ async def open_node(
                 config.network.public_benchmark, "public benchmark", "See network.public_benchmark."
             ),
             seed=config.learning.seed,
+            honour=lambda new: require_honoured(new, config, trains=bool(roles & TRAINER_ROLES)),
             fetch_seconds=config.pace.fetch_seconds,
             applicant=applicant_of(config, manifest, signer, local),
         )
         driver = Driver(executor, SystemClock(), _driver_config(config, manifest), on_status)
-        watch = GuidelineWatch(config, chain, blobs, guideline.hash, trains)
-        opened_at = driver.clock.now()
-        yield Node(driver, store, blobs, gossip, trainer, watch, chain, opened_at)
+        yield Node(driver, store, blobs, gossip, trainer, chain, driver.clock.now())
 
 
 async def _open_gossip(config: Config, manifest: Manifest) -> Gossip:
@@ -277,12 +275,11 @@ async def run_node(config: Config, *, wrap_trainer: WrapTrainer | None = None) -
             where = config.operations
             server = await HealthServer.start(lambda: vitals(node), host=where.host, port=where.port)
             stack.push_async_callback(server.close)
-        beside = [
-            asyncio.create_task(serve_outbox(config.node.data / OUTBOX, node.blobs), name="outbox"),
-            asyncio.create_task(node.guideline.run(), name="guideline"),
-        ]
+        beside = [asyncio.create_task(serve_outbox(config.node.data / OUTBOX, node.blobs), name="outbox")]
         if node.trainer is not None and WARM_ROLES & set(config.node.roles):
             beside.append(asyncio.create_task(node.trainer.prepare(), name="prepare"))
+        if config.web.port:
+            beside.append(_dashboard(config, node))
         try:
             await node.driver.run()
         finally:
@@ -309,6 +306,15 @@ def vitals(node: Node) -> Vitals:
     )
 
 
+def _dashboard(config: Config, node: Node) -> asyncio.Task[None]:
+    from node.web.serve import serve  # noqa: PLC0415 - most nodes serve none
+
+    async def fetch(cid: Cid, max_bytes: int) -> bytes:
+        return await node.blobs.get(cid, max_bytes=max_bytes, seconds=config.pace.fetch_seconds)
+
+    return asyncio.create_task(serve(config, port=config.web.port, host=config.web.host, fetch=fetch), name="dashboard")
+
+
 def status_writer(node: Node) -> Callable[[dict[str, Any]], None]:
     """Writes the driver's status, with the doors' addresses, where `commonweight node status` finds it."""
 
@@ -316,7 +322,6 @@ def status_writer(node: Node) -> Callable[[dict[str, Any]], None]:
         doors: dict[str, Any] = {"ipfs": list(node.blobs.addresses)}
         if node.gossip is not None:
             doors |= {"peer_id": node.gossip.peer_id, "p2p": list(node.gossip.addresses)}
-        changed = {"guideline_in_force": node.guideline.found} if node.guideline.found else {}
-        node.store.save_status(status | doors | changed)
+        node.store.save_status(status | doors)
 
     return write

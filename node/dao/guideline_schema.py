@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from learning.spec import LearningSpec
+from node.membership.terms import Terms
 from node.protocol.guideline import DOCUMENTS, OUTER_KEYS
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -34,30 +35,19 @@ def _learning() -> type[BaseModel]:
     return create_model("Learning", __config__=_STRICT, **entries)
 
 
+def _admission() -> type[BaseModel]:
+    """What `Terms` asks of newcomers, each line optional."""
+    hints = get_type_hints(Terms)
+    entries: dict[str, Any] = {
+        item.name: (list[str] if hints[item.name] == tuple[str, ...] else hints[item.name], item.default)
+        for item in dataclasses.fields(Terms)
+        if item.name != "held_out"  # the data document's own line
+    }
+    return create_model("Admission", __config__=_STRICT, **entries)
+
+
 Learning = _learning()
-
-
-class Admission(BaseModel):
-    """What newcomers must show (`node.membership.terms`); what is left out has its default there."""
-
-    model_config = _STRICT
-    languages: Annotated[list[str], Field(description="languages that a data statement may name")] = []
-    licences: Annotated[list[str], Field(description="SPDX identifiers, or own")] = []
-    min_rows: Annotated[int, Field(ge=0, description="least rows to train on")] = 2
-    max_near_duplicates: Annotated[int, Field(ge=0, description="most rows that nearly equal another")] = 0
-    max_secrets: Annotated[int, Field(ge=0, description="most rows with a key, token or password")] = 0
-    max_personal: Annotated[int, Field(ge=0, description="most rows with personal data")] = 0
-    sample_update: Annotated[bool, Field(description="asked for once a round was finalised")] = True
-    test_set_fields: Annotated[list[str], Field(description="fields of a test set's row, each a text")] = [
-        "query",
-        "code",
-        "repository",
-        "path",
-        "name",
-    ]
-    test_set_min_rows: Annotated[int, Field(ge=0, description="least rows of an offered test set")] = 20
-    test_set_max_rows: Annotated[int, Field(ge=0, description="most rows of an offered test set")] = 2_000
-    test_set_max_bytes: Annotated[int, Field(ge=0, description="most bytes of an offered test set")] = 4 << 20
+Admission = _admission()
 
 
 class Data(BaseModel):
@@ -67,7 +57,7 @@ class Data(BaseModel):
     task: Annotated[str, Field(min_length=1, description="what the model learns, e.g. code_search")]
     format: Annotated[str, Field(description="form of training and test rows")] = ""
     held_out: Annotated[list[str], Field(description="repositories of the benchmarks: no member trains on them")] = []
-    admission: Annotated[Admission | None, Field(description="what newcomers must show")] = None
+    admission: Admission | None = Field(default=None, description="what newcomers must show")  # type: ignore[valid-type]
     learning: Learning = Field(default_factory=Learning)  # type: ignore[valid-type]  # made above
 
 
