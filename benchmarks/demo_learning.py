@@ -56,7 +56,6 @@ class Settings:
     outer_momentum: float = 0.0
     attack: str = "sign_flip"
     tally: scoring.TallyParams = dataclasses.field(default_factory=localnet_tally)
-    look_along: bool = True
     cache: Path | None = None
     model_folder: Path | None = None
 
@@ -144,8 +143,8 @@ class Federation:
         }
 
     def public_update(self, checkpoint: Tensors, number: int) -> Tensors | None:
-        """What the round's steward trains on the public benchmark; None where the benchmark's settings leave it out."""
-        if not self.settings.look_along:
+        """What the round's steward trains on the public benchmark; None in the first round, and where the guideline does without."""
+        if number == 1 or self.spec.lookahead_public == (0.0,):
             return None
         if number not in self._public:
             with self.timed("steward"):
@@ -168,6 +167,7 @@ class Federation:
                 eta=self.spec.eta,
                 grid=self.spec.lookahead,
                 public_update=public,
+                public_grid=self.spec.lookahead_public,
             )
         schema = bundle.schema_of(trainable(checkpoint))
         cosines, to_last = gram.similarity_ppm(updates, last, schema)

@@ -139,9 +139,10 @@ def key_of(settings: Settings, spec: LearningSpec) -> str:
     for name in ("harm_min", "gain_cap"):  # replayed: they do not decide who enters the aggregate
         wanted["tally"].pop(name)
     wanted.pop("full")  # says which candidates exist, not what they are
-    learning = {
-        name: value for name, value in spec.to_mapping().items() if name != "confidence"
-    }  # replayed, not measured
+    learning = spec.to_mapping()
+    learning.pop("confidence")  # replayed, not measured
+    if learning["lookahead_public"] == learning["lookahead"]:
+        learning.pop("lookahead_public")
     text = json.dumps([VERSION, wanted, learning], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 

@@ -36,15 +36,18 @@ from learning.tasks.code_search import encode_pairs
 from node import console
 from node.adapters.chain_evm import EvmChain
 from node.adapters.trainer_local import read_pairs
+from node.manifest import NetworkParams
 from node.protocol.errors import AuditFailed, CommonweightError, SetupError
 from node.protocol.types import Call, MemberStatus, Phase
 from node.store import write_atomic
 
-BEFORE, AFTER = 2, 4
+BEFORE, AFTER = 1, 3
 """Rounds that the first release and the second one are made of."""
 WINDOW = 7200
 """Seconds a steward has to open a round: the story's votes and reviews lie in between."""
-WAIT_SECONDS = 900.0
+PHASE_SECONDS = 1800
+"""Longest phase: it ends once everybody acted, and a busy machine must not void a round."""
+WAIT_SECONDS = 3600.0
 OPEN_ROUND = 1
 """`IGuardian.Entry.OpenRound`."""
 GUARDIAN_ACCOUNT = 1
@@ -377,6 +380,21 @@ class Story:
         return found
 
 
+def patient(params: NetworkParams) -> NetworkParams:
+    """A local network's constants with time enough for a machine that does other things, too."""
+    rounds = dataclasses.replace(
+        params.rounds,
+        open_window=WINDOW,
+        commit_duration=PHASE_SECONDS,
+        reveal_duration=PHASE_SECONDS,
+        score_duration=PHASE_SECONDS,
+        settle_duration=PHASE_SECONDS,
+        attest_duration=PHASE_SECONDS,
+    )
+    registry = dataclasses.replace(params.registry, exit_delay=20 * PHASE_SECONDS)  # longer than the longest round
+    return dataclasses.replace(params, rounds=rounds, registry=registry)
+
+
 async def perform(options: Options) -> int:
     """Start the network, play, judge; returns the exit code."""
     began = time.monotonic()
@@ -384,16 +402,15 @@ async def perform(options: Options) -> int:
     def say(line: str) -> None:
         console.out.print(f"[dim]{time.monotonic() - began:6.1f} s[/] {line}", highlight=False, soft_wrap=True)
 
-    cache, params = CACHE, load_preset("localnet")
     plan = LocalnetPlan(
         folder=options.folder.resolve() / "network",
-        params=dataclasses.replace(params, rounds=dataclasses.replace(params.rounds, open_window=WINDOW)),
-        founding=await asyncio.to_thread(make_founding, cache),
+        params=patient(load_preset("localnet")),
+        founding=await asyncio.to_thread(make_founding, CACHE),
         nodes=len(FOUNDERS),
         attackers=0,
         rounds=AFTER,
         seed=options.seed,
-        cache=cache,
+        cache=CACHE,
         repositories=FOUNDERS,
         spare=1,
         people_review_from=1,
@@ -401,7 +418,7 @@ async def perform(options: Options) -> int:
     async with Localnet(plan, say) as net:
         chain = await EvmChain.connect(net.url, net.manifest.chain_id, net.manifest.contracts)
         try:
-            story = Story(options, plan.founding, net, Watcher(net, chain, say), cache, say)
+            story = Story(options, plan.founding, net, Watcher(net, chain, say), CACHE, say)
             summary = await story.play()
             summary |= {"steps": story.steps, "duration_s": round(time.monotonic() - began, 1), "seed": options.seed}
             code = conclude(summary, options.folder.resolve())

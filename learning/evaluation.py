@@ -45,6 +45,7 @@ def score_updates(
     eta: float,
     grid: Sequence[float],
     public_update: Update | None = None,
+    public_grid: Sequence[float] | None = None,
 ) -> list[int]:
     """Raw gain of each update in ppm of a nat (see the module's head); positive is better.
 
@@ -56,8 +57,9 @@ def score_updates(
         slice: benchmark pairs.
         eta: step at which an update is tried.
         grid: look-ahead multiples of the last aggregate; the first with the least loss wins.
-        public_update: the steward's training on the public benchmark; the base is then moved along it by the same grid, so that nobody
-            is paid for what everybody could train (docs/adr/0018-public-look-ahead.md). None: the slice holds no valid one.
+        public_update: the steward's training on the public benchmark; the base is then moved along it as well, so that nobody is paid
+            for what everybody could train (docs/adr/0018-public-look-ahead.md). None: the slice holds no valid one.
+        public_grid: multiples of it; None: those of ``grid``.
 
     Raises:
         ModelError: an update, aggregate or public update of other names or shapes.
@@ -65,11 +67,11 @@ def score_updates(
     """
     prepared = prepare_pairs(model, slice, model.spec.scoring_precision)
     base, before = checkpoint, _losses(model, checkpoint, prepared)
-    for direction in (last_aggregate, public_update):
+    for direction, steps in ((last_aggregate, grid), (public_update, grid if public_grid is None else public_grid)):
         if direction is None:
             continue
         start = base
-        for step in grid:
+        for step in steps:
             if step == 0:
                 continue
             candidate = stepped(start, direction, step)

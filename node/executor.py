@@ -342,6 +342,8 @@ class Executor:
         None, too, while the model is the genesis model: see `measure`. The seed is the round's number, so anybody with a machine like ours
         can do it again.
         """
+        if self.guideline.learning.get("lookahead_public") == [0.0]:
+            return None
         if self.ports.trainer is None:
             log.warning("round %d gets no public update: this steward has no trainer", number)
             return None

@@ -182,6 +182,7 @@ class LocalTrainer:
             eta=loaded.spec.eta,
             grid=loaded.spec.lookahead,
             public_update=None if job.public_update is None else self._decode(job.public_update),
+            public_grid=loaded.spec.lookahead_public,
         )
 
     def _evaluate(self, checkpoint: bytes, benchmark: bytes) -> dict[str, float]:

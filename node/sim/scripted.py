@@ -354,6 +354,10 @@ class Community:
     def _scope(self, number: int) -> RoundScope:
         return RoundScope(self.deployment.chain_id, self.ledger.rounds.address, number)
 
+    def block_hash(self, number: int) -> bytes:
+        """Hash of a block."""
+        return self._block_hash(number)
+
     def _block_hash(self, number: int) -> bytes:
         return _made_up(f"block/{self._seed}/{number}")
 

@@ -232,7 +232,8 @@ class Hub:
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    """ASCII alone: some readers of event streams take U+2028 for the end of a line."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=True)
 
 
 def error_json(error: CommonweightError) -> dict[str, str]:

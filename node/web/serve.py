@@ -36,7 +36,7 @@ from node.runtime import load_signer
 from node.web.chronicle import Chronicle
 from node.web.guard import App
 from node.web.hub import Hub
-from node.web.server import Desk, make_app
+from node.web.server import Outlet, make_app
 from node.web.world import Decoded, Local, Viewer, World
 
 log = logging.getLogger("commonweight.web")
@@ -136,8 +136,8 @@ async def serving(
         )
         hub = Hub(history, maker.world, before=files.read)
         token = secrets.token_urlsafe(24) if sign else ""
-        desk = _desk(chain, manifest, signer.address if signer else None, token)
-        app = make_app(hub, desk, _hosts(host, bound))
+        outlet = _outlet(chain, manifest, signer.address if signer else None, token)
+        app = make_app(hub, outlet, _hosts(host, bound))
         await hub.poll()
         await stack.enter_async_context(_running(hub, app, listener))
         shown = f"[{host}]" if ":" in host else host
@@ -224,7 +224,7 @@ async def _running(hub: Hub, app: App, listener: socket.socket) -> AsyncIterator
 # --- acts -------------------------------------------------------------------------------------------------------------
 
 
-def _desk(chain: EvmChain, manifest: Manifest, account: Address | None, token: str) -> Desk:
+def _outlet(chain: EvmChain, manifest: Manifest, account: Address | None, token: str) -> Outlet:
     def encode(call: Call) -> tuple[Address, bytes]:
         data = contract_abi(call.contract).encode_call(call.function, call.arguments)
         return manifest.contracts[call.contract], data
@@ -240,7 +240,7 @@ def _desk(chain: EvmChain, manifest: Manifest, account: Address | None, token: s
         except TransactionReverted as error:
             raise explained(error) from error
 
-    return Desk(encode, check, send if account else None, token, account)
+    return Outlet(encode, check, send if account else None, token, account)
 
 
 def decoder(contracts: Mapping[str, Address]) -> Callable[[Address, bytes], Decoded | None]:

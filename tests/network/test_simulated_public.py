@@ -13,7 +13,7 @@ import pytest
 
 from aggregation.bundle import Tensors, decode, encode
 from node.ports import ScoreJob, TrainJob, TrainResult
-from node.protocol.slices import PREFIX, join_slice, split_slice
+from node.protocol.slices import PREFIX, SliceFile, join_slice, split_slice
 from node.protocol.state import Round
 from node.protocol.types import Phase
 from node.sim.clock import run_virtual
@@ -153,6 +153,11 @@ def test_a_steward_whose_training_fails_still_opens_its_round(tmp_path, caplog):
     assert found.is_sealed
     assert split_slice(data).public_update is None
     assert any("round 2 gets no public update" in r.getMessage() for r in caplog.records)
+
+
+def test_a_guideline_can_do_without(tmp_path):
+    _, _, data, _ = play(tmp_path, is_public=True, update={"learning": {"lookahead_public": [0.0]}})
+    assert split_slice(data) == SliceFile(TASK.benchmark("slice/2"))
 
 
 def test_an_unsealed_round_is_scored_on_the_public_benchmark_alone(tmp_path):

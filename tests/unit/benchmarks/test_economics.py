@@ -10,9 +10,10 @@ from benchmarks import economics_panels as panels
 from benchmarks import economics_report as report
 from benchmarks import economics_scoring as scored
 from benchmarks.economics_measured import Measured, read
-from benchmarks.economics_scoring import PROTOCOL, Variant
+from benchmarks.economics_scoring import Variant
 from incentives import scoring
 
+PROTOCOL = scoring.TallyParams(tau=5_000, delta_min=1_000, harm_min=80_000, gain_cap=200_000)
 NAMES = (*(f"honest-{i}" for i in range(4)), "self", "zero", "copy", "public", "random-0")
 
 
@@ -112,12 +113,12 @@ def test_novelty_compares_with_what_the_variant_names():
 
 def test_relative_acceptance_and_winsorising_change_what_the_contract_pays():
     written = [100_000, 100_000, 100_000, 20_000, 190_000]
-    plain = scored.settle(Variant(), written)
+    plain = scored.settle(Variant(tally=PROTOCOL), written)
     assert [r.weight for r in plain] == written
-    relative = scored.settle(Variant(relative=0.3), written)
+    relative = scored.settle(Variant(tally=PROTOCOL, relative=0.3), written)
     assert [r.weight for r in relative] == [100_000, 100_000, 100_000, 0, 190_000]
     assert relative[3].verdict is scoring.Verdict.REJECTED
-    assert [r.weight for r in scored.settle(Variant(winsor=1.5), written)] == [
+    assert [r.weight for r in scored.settle(Variant(tally=PROTOCOL, winsor=1.5), written)] == [
         100_000,
         100_000,
         100_000,
@@ -127,7 +128,7 @@ def test_relative_acceptance_and_winsorising_change_what_the_contract_pays():
 
 
 def test_convex_weights_pay_the_square_up_to_their_bound():
-    results = scored.settle(Variant(convex=100_000), [10_000, 100_000, 150_000, 500, -90_000])
+    results = scored.settle(Variant(tally=PROTOCOL, convex=100_000), [10_000, 100_000, 150_000, 500, -90_000])
     assert [r.weight for r in results] == [1_000, 100_000, 150_000, 0, 0]
     assert results[4].verdict is scoring.Verdict.HARMFUL
 
@@ -156,7 +157,7 @@ def test_relative_acceptance_does_not_accept_what_the_least_gain_refuses():
 
 
 def test_changes_of_a_variant_reach_the_tally():
-    changed = Variant().but("other", delta_min=5_000, z_milli=2_000)
+    changed = Variant(tally=PROTOCOL).but("other", delta_min=5_000, z_milli=2_000)
     assert changed.tally == dataclasses.replace(PROTOCOL, delta_min=5_000)
     assert (changed.name, changed.z_milli, Variant().z_milli) == ("other", 2_000, 1_000)
 

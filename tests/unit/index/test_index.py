@@ -201,12 +201,12 @@ async def test_an_endpoint_that_answers_with_other_blocks_is_not_believed(chain,
     assert index.tip is None
 
 
-async def test_few_checkpoints_are_kept_of_a_quiet_chain(chain, reopen):
+async def test_few_bookmarks_are_kept_of_a_quiet_chain(chain, reopen):
     index = reopen()
     for _ in range(2 * SHALLOW):
         chain.grow(1, every=10)
         await sync(index, chain, 1)
-    points = list(index.checkpoints())
+    points = list(index.bookmarks())
     assert len(points) < SHALLOW + 2 * (SHALLOW // 10) + 3
     assert all_of(index) == chain.all_events
     chain.replace(40, 10, "b", every=10)
@@ -244,8 +244,8 @@ DAMAGES = {
     "arguments": lambda path: change(path, "UPDATE events SET arguments = '{}' WHERE block = 77"),
     "not JSON": lambda path: change(path, "UPDATE events SET arguments = '{' WHERE block = 77"),
     "not text": lambda path: change(path, "UPDATE events SET arguments = x'00ff' WHERE block = 77"),
-    "digest": lambda path: change(path, "UPDATE checkpoints SET digest = x'00' WHERE block = 100"),
-    "checkpoint gone": lambda path: change(path, "DELETE FROM checkpoints WHERE block = 100"),
+    "digest": lambda path: change(path, "UPDATE bookmarks SET digest = x'00' WHERE block = 100"),
+    "bookmark gone": lambda path: change(path, "DELETE FROM bookmarks WHERE block = 100"),
     "no table": lambda path: change(path, "DROP TABLE events"),
     "no owner": lambda path: change(path, "DELETE FROM meta"),
     "owner unreadable": lambda path: change(path, "UPDATE meta SET value = '{'"),
