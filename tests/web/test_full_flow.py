@@ -151,7 +151,7 @@ def release(network: Network, page: Page, tmp_path: Path) -> None:
     page.get_by_role("button", name="Lock tokens").click(timeout=ACT_MS)  # the node claimed its reward
     confirm(page, "Lock", amount="200")
     expect(page.get_by_role("region", name="Your voting power")).to_contain_text(
-        "200 votes from 200 locked", timeout=ACT_MS
+        "votes from 200 locked CWT", timeout=ACT_MS
     )
     for member in members[1:]:
         network.command(member.config, "dao", "convert")
