@@ -90,8 +90,9 @@ format: setup ## format Python and Solidity
 	cd contracts && .bin/forge fmt
 
 .PHONY: generated
-generated: setup ## rewrite what is derived: ABIs, test vectors, gas snapshot
+generated: setup ## rewrite what is derived: ABIs, the guideline's schemas, test vectors, gas snapshot
 	$(PY) -m deploy.abi
+	$(PY) -m node.dao.guideline_schema
 	$(PY) tests/vectors/generate.py
 	cd contracts && .bin/forge test --match-contract '^Gas'
 
@@ -117,6 +118,10 @@ hardhat: setup ## deployment and a round on a second client, Hardhat's node (ins
 .PHONY: brownie
 brownie: setup ## compile and try the contracts in eth-brownie, in an environment of its own; contracts/brownie/run.sh console
 	@contracts/brownie/run.sh test
+
+.PHONY: bench-index
+bench-index: setup ## how long a node needs to know 10 000 events, fresh and later; writes build/bench/index.json
+	$(PY) -m benchmarks.index
 
 .PHONY: bench-learning
 bench-learning: setup ## the demo's learning without a network, five seeds
@@ -145,6 +150,10 @@ bench-compression: setup ## bytes of compressed updates against the task metric;
 .PHONY: bench-economics
 bench-economics: setup ## what honest and dishonest strategies earn; writes build/bench/economics.json
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.economics
+
+.PHONY: bench-audit
+bench-audit: setup ## a full audit of 100 rounds, and every way of tampering with a history; writes build/bench/audit.json
+	OMP_NUM_THREADS=1 $(PY) -m benchmarks.audit
 
 # make schedules COUNT=1000 JOBS=2
 COUNT ?= 1000

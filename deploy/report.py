@@ -169,6 +169,29 @@ def _members_table(summary: Mapping[str, Any]) -> str:
     )
 
 
+def _release(summary: Mapping[str, Any]) -> str:
+    """The release: how it was decided, how it scores, who owns it; nothing where there was none."""
+    release = summary["release"]
+    if release is None or "error" in release:
+        return ""
+    proposal, total = release["proposal"], int(release["credit_total"])
+    amounts = {key: f"{int(proposal[key]) / CWT:,.0f}" for key in ("for", "against", "quorum")}
+    rows = [
+        [
+            _name(summary, account),
+            f"{100 * int(credit) / total:.2f} %",
+            f"{int(proposal['votes'].get(account, 0)) / CWT:,.0f}",
+        ]
+        for account, credit in release["credits"].items()
+    ]
+    scores = ", ".join(f"{escape(name)} {ppm / 1e6:.4f}" for name, ppm in sorted(release["scores_ppm"].items()))
+    return f"""<h2>Release {escape(release["version"])}</h2>
+<p class="lead">The model of round {release["round"]}: {scores}. Proposal {proposal["number"]} passed with {amounts["for"]} votes for and
+{amounts["against"]} against (quorum {amounts["quorum"]}) and was carried out by the timelock. Fetched into
+<code>{escape(release["folder"])}</code>; {release["verified"]["checked"]} files are what the chain says.</p>
+{_table(("owner", "share#", "votes#"), rows)}"""
+
+
 def render(summary: Mapping[str, Any], found: Sequence[Claim]) -> str:
     """The page."""
     base, rounds = summary["baseline"], summary["rounds"]
@@ -212,6 +235,7 @@ Dashed: the pretrained model, each honest client alone on its own data, centrali
 <h2>Rewards by node</h2><figure>{rewards_plot(summary)}
 <figcaption>Paid for accepted updates, for scores that match the settled median, and for right attestations.</figcaption></figure>
 <h2>Members</h2>{_members_table(summary)}
+{_release(summary)}
 <h2>Rounds</h2>{_rounds_table(summary)}
 <h2>Gas by call</h2><figure>{gas_plot(summary)}
 <figcaption>Read from the receipts of this run; independent of the model's size.</figcaption></figure>

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from learning.errors import DataError
@@ -91,7 +92,7 @@ def as_table(summary: Summary) -> Table:
     table.add_column("client", justify="right")
     table.add_column("examples", justify="right")
     for name in shown:
-        table.add_column(name, justify="right")
+        table.add_column(escape(name), justify="right")
     if not shown:
         table.add_column("classes", justify="right")
     table.add_column("repositories")
@@ -99,7 +100,7 @@ def as_table(summary: Summary) -> Table:
         classes = [str(client.labels.get(name, 0)) for name in shown] or [str(len(client.labels))]
         places = list(client.repositories)
         more = f" and {len(places) - 3} more" if len(places) > 3 else ""
-        listed = ", ".join(f"{name or '(unknown)'} {client.repositories[name]}" for name in places[:3]) + more
+        listed = ", ".join(f"{escape(name) or '(unknown)'} {client.repositories[name]}" for name in places[:3]) + more
         table.add_row(f"{client.client}{'' if client.trains else ' (idle)'}", str(client.examples), *classes, listed)
     return table
 
@@ -134,7 +135,9 @@ def plot(summary: Summary, path: Path, *, by: str = "labels") -> None:
     if len(held) <= 30:
         axes.set_xticks(range(len(held)))
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(title="label" if by == "labels" else "repository", loc="outside right upper", fontsize=8)
+    figure.legend(
+        title="label" if by == "labels" else "repository", loc="outside right upper", fontsize=8, frameon=False
+    )
     try:
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     except (OSError, ValueError) as error:

@@ -147,6 +147,17 @@ class OperationsSection:
 
 
 @dataclass(frozen=True, slots=True)
+class WebSection:
+    """The dashboard that a running node serves, read-only."""
+
+    port: int = field(default=0, metadata={"help": "port of the dashboard; 0 serves none"})
+    host: str = field(
+        default="127.0.0.1",
+        metadata={"help": "address it listens on; another than this machine's own lets others look"},
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings of a node, resolved."""
 
@@ -161,6 +172,7 @@ class Config:
     review: ReviewSection = field(default_factory=ReviewSection)
     pace: PaceSection = field(default_factory=PaceSection)
     operations: OperationsSection = field(default_factory=OperationsSection)
+    web: WebSection = field(default_factory=WebSection)
 
 
 def load_config(path: Path, *, environment: Mapping[str, str] | None = None, flags: Iterable[str] = ()) -> Config:

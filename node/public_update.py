@@ -15,7 +15,7 @@ from node.protocol.slices import SliceFile, split_slice
 
 def is_wanted(guideline: Guideline) -> bool:
     """Whether the guideline looks ahead along public updates at all."""
-    return guideline.learning.get("lookahead_public", [0.0]) != [0.0]
+    return bool(guideline.learning.get("lookahead_public", [0.0]) != [0.0])
 
 
 async def train_public(

@@ -31,7 +31,7 @@ from node.outbox import OUTBOX, serve_outbox
 from node.ports import BlobStore, Gossip, Trainer
 from node.protocol.errors import ConfigError
 from node.protocol.guideline import Guideline
-from node.protocol.types import Call
+from node.protocol.types import Call, Cid
 from node.roles.steward import StewardPlan
 from node.store import NodeStore
 
@@ -80,17 +80,18 @@ def load_guideline(config: Config, manifest: Manifest, in_force: bytes | None = 
     Args:
         config: settings of the node.
         manifest: of the deployment; its guideline is the founding one.
-        in_force: hash of the one in force where the chain was asked; None takes the founding one.
+        in_force: hash of the one in force, where the chain was asked: also right, and where a running node goes by itself.
 
     Raises:
         ConfigError: it is another one, or asks for what is not possible.
     """
     data = read_file(config.network.guideline, "guideline", "It comes with the network's files.")
     guideline = Guideline.parse(data)
-    wanted = in_force or manifest.guideline.hash
-    if guideline.hash != wanted:
+    founding = manifest.guideline.hash
+    if guideline.hash not in (founding, in_force):
         raise ConfigError(
-            f"The guideline {config.network.guideline} hashes to {guideline.hash.hex()}, the contracts pin {wanted.hex()}.",
+            f"The guideline {config.network.guideline} hashes to {guideline.hash.hex()}, "
+            f"the contracts pin {(in_force or founding).hex()}.",
             hint="Get the one in force with `commonweight guideline fetch`, or point network.manifest at the right deployment.",
         )
     require_guideline(guideline)
@@ -154,7 +155,8 @@ async def open_node(
         stack.push_async_callback(chain.close)
         _, in_force, _ = await chain.read(Call("GuidelineRegistry", "current"))
         guideline = load_guideline(config, manifest, in_force)
-        require_honoured(guideline, config, trains=bool(roles & TRAINER_ROLES))
+        trains = bool(roles & TRAINER_ROLES)
+        require_honoured(guideline, config, trains=trains)
         gossip = await _open_gossip(config, manifest) if roles & GOSSIP_ROLES else None
         if gossip is not None:
             stack.push_async_callback(gossip.close)
@@ -276,6 +278,8 @@ async def run_node(config: Config, *, wrap_trainer: WrapTrainer | None = None) -
         beside = [asyncio.create_task(serve_outbox(config.node.data / OUTBOX, node.blobs), name="outbox")]
         if node.trainer is not None and WARM_ROLES & set(config.node.roles):
             beside.append(asyncio.create_task(node.trainer.prepare(), name="prepare"))
+        if config.web.port:
+            beside.append(_dashboard(config, node))
         try:
             await node.driver.run()
         finally:
@@ -300,6 +304,15 @@ def vitals(node: Node) -> Vitals:
         disk_free=shutil.disk_usage(node.store.root).free,
         status=status,
     )
+
+
+def _dashboard(config: Config, node: Node) -> asyncio.Task[None]:
+    from node.web.serve import serve  # noqa: PLC0415 - most nodes serve none
+
+    async def fetch(cid: Cid, max_bytes: int) -> bytes:
+        return await node.blobs.get(cid, max_bytes=max_bytes, seconds=config.pace.fetch_seconds)
+
+    return asyncio.create_task(serve(config, port=config.web.port, host=config.web.host, fetch=fetch), name="dashboard")
 
 
 def status_writer(node: Node) -> Callable[[dict[str, Any]], None]:

@@ -134,16 +134,19 @@ def gather(
     *,
     read: Callable[[Repository, int, ReadReport], Iterator[Snippet]] = function_snippets,
     wanted: Callable[[Snippet], bool] = lambda _: True,
+    least: int = 1,
 ) -> dict[Split, list[Snippet]]:
     """About ``limits[split]`` snippets of each split, shared evenly among its repositories, near-duplicates removed (`without_duplicates`).
 
     A quarter more is read than asked for, as some are removed; what a small repository lacks, larger ones give.
+    So that each gives ``least`` at least, a small limit leaves repositories out, drawn by ``seed``.
     """
     found: dict[Split, list[Snippet]] = {}
     for split in SPLITS:
         remaining = limits[split] + limits[split] // 4
         gathered: list[Snippet] = []
-        ordered = sorted(repositories[split], key=lambda r: (r.size, r.name))
+        some = sorted(repositories[split], key=lambda r: _draw(seed, r.name))[: max(1, remaining // least)]
+        ordered = sorted(some, key=lambda r: (r.size, r.name))
         for position, repository in enumerate(ordered):
             share = -(-remaining // (len(ordered) - position))
             part: list[Snippet] = []
@@ -159,19 +162,22 @@ def gather(
     return {split: rows[: limits[split]] for split, rows in kept.items()}
 
 
-def without_duplicates(splits: Mapping[Split, Sequence[T]], report: ReadReport) -> dict[Split, list[T]]:
+def without_duplicates(
+    splits: Mapping[Split, Sequence[T]], report: ReadReport, *, within: bool = True
+) -> dict[Split, list[T]]:
     """The splits with one member of each group of near-duplicates (`learning.sources.minhash.groups`): a test one, else a valid one.
 
-    So nothing in one split nearly repeats anything in another, or in its own.
+    So nothing in one split nearly repeats anything in another, or in its own. ``within`` false: near-duplicates in one split stay (a
+    function before and after its repair).
     """
     order: tuple[Split, ...] = ("test", "valid", "train")
     rows = [(split, row) for split in order for row in splits[split]]
     kept: dict[Split, list[T]] = {split: [] for split in SPLITS}
     for index, (first, (split, row)) in enumerate(zip(groups([row.code for _, row in rows]), rows, strict=True)):
-        if first == index:
+        other = rows[first][0]
+        if first == index or (other == split and not within):
             kept[split].append(row)
         else:
-            other = rows[first][0]
             report.skip(
                 "near-duplicates within a split" if other == split else "near-duplicates across splits",
                 f"{row.repository}: nearly a copy of something in {rows[first][1].repository} ({other}).",

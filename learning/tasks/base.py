@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from learning.errors import DataError
+from learning.errors import DataError, SpecError
 from learning.sources.files import ReadReport
 from learning.sources.pool import SPLITS, Split
 from learning.sources.repository import Repository
@@ -112,6 +112,15 @@ class Task(ABC, Generic[E]):
         Raises:
             DataError: nothing to score, or predictions that do not fit the examples.
         """
+
+    def from_row(self, row: Mapping[str, Any], number: int) -> E:  # noqa: ARG002 - tasks that can override it
+        """An example from one row of a ``corpus:`` file, the row being the ``number``-th.
+
+        Raises:
+            SpecError: the task has no single-file form.
+            DataError: fields are missing or wrong.
+        """
+        raise SpecError(f"{self.name} cannot be read from a corpus file.", hint="Use official:FOLDER or installed.")
 
     def schema(self) -> dict[str, str]:
         """Names and types of an example's fields."""

@@ -67,6 +67,10 @@ class CodeToText(Task[SummaryExample]):
             for path in find_files(place, split):
                 yield from read_jsonl(path, lambda row, known=language: _example(row, known), report)  # type: ignore[misc]
 
+    def from_row(self, row: Mapping[str, Any], number: int) -> SummaryExample:  # noqa: ARG002 - rows need no number here
+        """See `Task.from_row`: the same fields as in the official files."""
+        return _example(row, "")
+
     def write(self, folder: Path, splits: Mapping[Split, Sequence[SummaryExample]]) -> None:
         """See `Task.write`: a subfolder for each language."""
         for split, examples in splits.items():

@@ -75,6 +75,10 @@ class DefectDetection(Task[DefectExample]):
         for path in paths:
             yield from read_jsonl(path, lambda row: _example(row, next(numbers)), report)
 
+    def from_row(self, row: Mapping[str, Any], number: int) -> DefectExample:
+        """See `Task.from_row`: the same fields as in the official files."""
+        return _example(row, number)
+
     def write(self, folder: Path, splits: Mapping[Split, Sequence[DefectExample]]) -> None:
         """See `Task.write`. ``idx`` is the position over all splits, as the official evaluator wants numbers."""
         numbers = itertools.count()

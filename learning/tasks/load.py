@@ -6,14 +6,16 @@
 | ``repositories:FOLDER`` | every subfolder of FOLDER that holds Python files is a repository |
 | ``official:FOLDER`` | CodeXGLUE's own files; their splits are kept as they are |
 | ``hub:OWNER/NAME[@REVISION]`` | the same format in a hub's data set: read from the local cache, fetched only with ``online`` |
+| ``corpus:FILE`` | one JSONL of rows as in the official files, with repositories: split by repository here; not clones, not completion |
 | ``programs:FILE`` | clone detection: JSONL of ``problem``, ``func``, ``participant``; programs for one problem are clones |
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +72,14 @@ def load(
         splits = _official(task, Path(place), limits, report)
     elif kind == "hub" and place:
         splits = _official(task, _hub(place, online=online), limits, report)
+    elif kind == "corpus" and place:
+        splits = _corpus(task, Path(place), limits, seed, report)
     elif kind == "programs" and place and task.name == "clone_detection":
         splits = _programs(Path(place), limits, seed, report)
     else:
         raise SpecError(
             f"{source!r} is no source for {task.name}.",
-            hint="Sources: installed, repositories:FOLDER, official:FOLDER, hub:OWNER/NAME, and programs:FILE for clones.",
+            hint="Sources: installed, repositories:FOLDER, official:FOLDER, hub:OWNER/NAME, corpus:FILE, and programs:FILE for clones.",
         )
     empty = [split for split in splits if not splits[split]]
     if empty:
@@ -116,7 +120,7 @@ def _official(
         )
     splits: dict[Split, Sequence[Any]] = {}
     for split in SPLITS:
-        splits[split] = tuple(islice(task.read(place, split, report), limits[split]))
+        splits[split] = tuple(itertools.islice(task.read(place, split, report), limits[split]))
     return splits
 
 
@@ -156,6 +160,33 @@ def _hub(place: str, *, online: bool) -> Path:
             why=str(error)[:200],
             hint="Fetch it beforehand, allow it with --online, or use official:FOLDER.",
         ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """An example with the code that no other split may nearly repeat."""
+
+    repository: str
+    code: str
+    example: Any
+
+
+def _corpus(
+    task: Task[Any], path: Path, limits: Mapping[Split, int], seed: int, report: ReadReport
+) -> dict[Split, Sequence[Any]]:
+    numbers = itertools.count()
+    members: dict[str, list[_Held]] = {}
+    for example in read_jsonl(path, lambda row: task.from_row(row, next(numbers)), report):
+        held = _Held(example.repository, "\n".join(task.texts(example)), example)
+        members.setdefault(example.repository, []).append(held)
+    found = [Repository(n, "", Path(), (), sum(len(h.code) for h in rows)) for n, rows in sorted(members.items())]
+    parts = pool.split_repositories(found, seed)
+    splits: dict[Split, list[_Held]] = {}
+    for split in SPLITS:
+        rows = [held for repository in parts[split] for held in members[repository.name]]
+        splits[split] = sorted(rows, key=lambda h: hashlib.sha256(f"{seed}\0{h.code}".encode()).digest())
+    kept = pool.without_duplicates(splits, report, within=task.labelled is False)
+    return {split: [held.example for held in kept[split][: limits[split]]] for split in SPLITS}
 
 
 def _programs(path: Path, limits: Mapping[Split, int], seed: int, report: ReadReport) -> dict[Split, Sequence[Any]]:

@@ -53,6 +53,10 @@ class CodeSearch(Task[Pair]):
         for path in find_files(folder, split):
             yield from read_jsonl(path, pair_of_row, report)
 
+    def from_row(self, row: Mapping[str, Any], number: int) -> Pair:  # noqa: ARG002 - rows need no number here
+        """See `Task.from_row`: the same fields as in the official files."""
+        return pair_of_row(row)
+
     def write(self, folder: Path, splits: Mapping[Split, Sequence[Pair]]) -> None:
         """See `Task.write`. ``url`` and ``idx`` are made up from positions, as the official evaluator needs them."""
         number = 0

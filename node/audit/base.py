@@ -69,6 +69,10 @@ class Finding:
     block: int
     transaction: str
 
+    def __str__(self) -> str:
+        where = f"block {self.block}, transaction {self.transaction}" if self.transaction else f"block {self.block}"
+        return f"{self.what} ({where})"
+
 
 @dataclass(slots=True)
 class LedgerAudit:

@@ -178,6 +178,29 @@ def join_admit(application: NumberArgument, config: ConfigOption = DEFAULT_CONFI
     say(at_desk(config, lambda desk: office.admit(desk, application), sign=True), as_json=as_json)
 
 
+@join_app.command("bond")
+def join_bond(
+    amount: Annotated[str, typer.Argument(help="CWT, e.g. 12.5.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Add own CWT to your stake, e.g. after a penalty took it below the bond."""
+    from node.cli.dao import at_desk
+    from node.dao.proposal import tokens
+    from node.membership.application import bond
+
+    say(at_desk(config, lambda desk: bond(desk, tokens(amount)), sign=True), as_json=as_json)
+
+
+@join_app.command("peer")
+def join_peer(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Register your present peer id and encryption key, after they changed."""
+    from node.cli.dao import at_desk
+    from node.membership.application import update_peer
+
+    say(at_desk(config, update_peer, sign=True), as_json=as_json)
+
+
 @join_app.command("exit")
 def join_exit(
     finish: Annotated[bool, typer.Option("--finish", help="End an exit whose delay is over.")] = False,

@@ -11,11 +11,13 @@ from node.adapters.chain_evm import EvmChain
 from node.audit.report import read_history
 from node.config import Config
 from node.dao.advice import explained
+from node.index.history import History
 from node.manifest import Manifest, load_manifest
 from node.ports import EVENT_CHUNK, Receipt
 from node.protocol.errors import LocalProtocolError, TransactionReverted
 from node.protocol.state import State, apply
 from node.protocol.types import Address, Call, ChainEvent
+from node.queries import open_history
 from node.runtime import load_signer
 
 
@@ -28,12 +30,14 @@ class Desk:
         manifest: of the deployment.
         chain: its contracts.
         account: who signs; None for a reader.
+        history: of the node's index, where events were read before; None reads them for this desk alone.
     """
 
     config: Config
     manifest: Manifest
     chain: EvmChain
     account: Address | None = None
+    history: History | None = None
     _state: State = field(default_factory=State)
     _next: int = 0
 
@@ -46,6 +50,9 @@ class Desk:
 
     async def state(self) -> State:
         """The network at the newest block, folded from all its events; each is read once."""
+        if self.history is not None:
+            await self.history.refresh()
+            return self.history.state
         head = (await self.chain.head()).number
         first = self._next or self.manifest.deployment_block
         while first <= head:
@@ -88,14 +95,14 @@ class Desk:
 
 @asynccontextmanager
 async def open_desk(config: Config, *, sign: bool = False) -> AsyncIterator[Desk]:
-    """The community of a node's settings; with ``sign`` its key is loaded."""
+    """The community of a node's settings; with ``sign`` its key is loaded. Events come through the node's index."""
     manifest = load_manifest(config.network.manifest)
     signer = load_signer(config) if sign else None
     chain = await EvmChain.connect(
         config.chain.rpc, manifest.chain_id, manifest.contracts, signer=signer, code_hashes=manifest.code_hashes
     )
-    async with chain:
-        yield Desk(config, manifest, chain, signer.address if signer else None)
+    async with chain, open_history(config, manifest, chain) as history:
+        yield Desk(config, manifest, chain, signer.address if signer else None, history)
 
 
 def receipt_row(receipt: Receipt) -> dict[str, Any]:

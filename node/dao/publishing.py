@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from incentives.ownership import BEST_SCORE
 from node.dao import files as content
 from node.dao import releases
 from node.dao.acts import propose
@@ -88,10 +89,16 @@ async def benchmark_rows(files: Files, benchmarks: Sequence[Addition]) -> dict[s
     return rows
 
 
-async def table(desk: Desk, candidate: Candidate) -> list[Line]:
-    """The candidate against its parent."""
+async def table(desk: Desk, candidate: Candidate, guideline: Guideline) -> list[Line]:
+    """The candidate against its parent: what the contract will refuse, and what the guideline of its round allows beyond that."""
     regression = await desk.read("ReleaseRegistry", "maxRegression")
-    return gate(candidate, (await desk.state()).catalogue, regression)
+    return gate(candidate, (await desk.state()).catalogue, min(regression, allowed_regression(guideline)))
+
+
+def allowed_regression(guideline: Guideline) -> int:
+    """How far the guideline lets a score fall, ppm; where it does not say, as far as the contract does."""
+    allowed = guideline.documents["versioning"].get("allowed_regression")
+    return BEST_SCORE if allowed is None else round(allowed * BEST_SCORE)
 
 
 async def readiness(desk: Desk, candidate: Candidate) -> dict[str, Any]:
@@ -206,18 +213,21 @@ async def settle(desk: Desk, number: int) -> dict[str, Any]:
 
 
 async def propose_release(
-    desk: Desk, files: Files, candidate: Candidate, version: Version, notes: str, *, force: bool, send: bool
+    desk: Desk, files: Files, candidate: Candidate, version: Version, text: str, *, force: bool, send: bool
 ) -> dict[str, Any]:
-    """Publish the notes (and new benchmarks' rows stay where the candidate's maker published them), and propose the release.
+    """Publish the notes (``text`` and the benchmark table) and propose the release; benchmarks that it adds go first.
 
-    The benchmark gate is checked first: what the contract would refuse is not proposed.
+    The gate is checked before: what the contract would refuse, or the guideline forbids, is not proposed.
 
     Raises:
         ConfigError: a benchmark fell too far, or something else would fail when the proposal is executed.
     """
-    lines, catalogue = await table(desk, candidate), (await desk.state()).catalogue
+    epoch = (await finalised(desk, candidate.round))["epoch"]
+    guideline = await content.guideline_of(desk, files, epoch)
+    lines, catalogue = await table(desk, candidate, guideline), (await desk.state()).catalogue
     if not force:
         require_gate(lines)
+    notes = draft_notes(candidate, lines, catalogue, guideline, text)
     data = notes.encode()
     notes_cid = await files.publish(data) if send else compute_cid(data)
     struct = candidate.struct(catalogue.latest, version, (sha256(data), notes_cid))

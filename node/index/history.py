@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from node.index.store import Checkpoint, EventIndex, Identity, IndexDamaged, Notice, disk_errors, is_disk_error, log
+from node.index.store import Bookmark, EventIndex, Identity, IndexDamaged, Notice, disk_errors, is_disk_error, log
 from node.index.sync import sync
 from node.ports import Chain, Head
 from node.protocol.errors import SetupError
@@ -41,7 +41,7 @@ class History:
     state: State = field(default_factory=State)
     head: Head | None = None
     generation: int = 0
-    _tip: Checkpoint | None = field(default=None, repr=False)
+    _tip: Bookmark | None = field(default=None, repr=False)
 
     async def refresh(self) -> int:
         """Take in what is new; how many events were added, or all where the past changed.
@@ -51,16 +51,16 @@ class History:
             SetupError: the disk is full.
             InconsistentHistory: events that cannot follow each other.
         """
-        self.head, is_continued, self._tip, new = await self._mended(self._read)
+        head, is_continued, tip, new = await self._mended(self._read)
         events, state = (self.events, self.state) if is_continued else ([], State())
         for event in new:
             state = apply(state, event)
         events += new
-        self.events, self.state = events, state
+        self.head, self._tip, self.events, self.state = head, tip, events, state
         self.generation += not is_continued
         return len(new)
 
-    async def _read(self) -> tuple[Head, bool, Checkpoint | None, list[ChainEvent]]:
+    async def _read(self) -> tuple[Head, bool, Bookmark | None, list[ChainEvent]]:
         head = (await sync(self.index, self.chain, self.first_block)).head
         more = self.index.verified(self._tip)
         if more is not None:

@@ -2,14 +2,14 @@
 
 ```
 meta        identity                             whose events these are: chain, contracts, code
-checkpoints block | hash | events | digest       the chain as it was when this block was the last one read
+bookmarks block | hash | events | digest       the chain as it was when this block was the last one read
 events      block | log_index | timestamp | transaction_hash | contract | name | arguments (node.index.codec)
 ```
-A checkpoint is written in one transaction with the events it covers, so a kill at any moment leaves a whole older state. Its digest
+A bookmark is written in one transaction with the events it covers, so a kill at any moment leaves a whole older state. Its digest
 is SHA-256 over the digest before it and every event since: whoever reads all events checks all of them. Nothing here is the only copy of
 anything: a damaged file is set aside and read anew from the chain.
 
-Several processes may share a file (WAL): an append names the checkpoint it follows and is refused where another process was faster.
+Several processes may share a file (WAL): an append names the bookmark it follows and is refused where another process was faster.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BUSY_SECONDS = 10.0
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE checkpoints (
+CREATE TABLE bookmarks (
     block INTEGER PRIMARY KEY, hash BLOB NOT NULL, events INTEGER NOT NULL, digest BLOB NOT NULL
 );
 CREATE TABLE events (
@@ -77,7 +77,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Bookmark:
     """The chain as it was when ``block`` was the last one read: its hash, the events up to it, and their digest."""
 
     block: int
@@ -131,14 +131,15 @@ class EventIndex:
     # --- reading ---
 
     @property
-    def tip(self) -> Checkpoint | None:
-        """The newest checkpoint, None in an empty index."""
-        return next(iter(self.checkpoints()), None)
+    def tip(self) -> Bookmark | None:
+        """The newest bookmark, None in an empty index."""
+        return next(iter(self.bookmarks()), None)
 
-    def checkpoints(self) -> Iterator[Checkpoint]:
-        """Checkpoints from the newest backwards."""
-        for row in self._db.execute("SELECT block, hash, events, digest FROM checkpoints ORDER BY block DESC"):
-            yield Checkpoint(*row)
+    def bookmarks(self, first: int = 0) -> Iterator[Bookmark]:
+        """Bookmarks from the newest backwards, down to block ``first``."""
+        query = "SELECT block, hash, events, digest FROM bookmarks WHERE block >= ? ORDER BY block DESC"
+        for row in self._db.execute(query, (first,)):
+            yield Bookmark(*row)
 
     def events(self, first: int = 0, last: int | None = None) -> list[ChainEvent]:
         """Events of blocks ``first..last`` (inclusive; None is the tip), in chain order.
@@ -153,8 +154,8 @@ class EventIndex:
         upper = last if last is not None else (1 << 62)
         return [_event(row) for row in self._db.execute(query, (first, upper))]
 
-    def verified(self, after: Checkpoint | None = None) -> tuple[Checkpoint | None, list[ChainEvent]] | None:
-        """The tip, and all events after a checkpoint, held against the digest of every later one.
+    def verified(self, after: Bookmark | None = None) -> tuple[Bookmark | None, list[ChainEvent]] | None:
+        """The tip, and all events after a bookmark, held against the digest of every later one.
 
         Returns:
             None where the index does not continue ``after`` (any more): its events were taken back.
@@ -162,15 +163,13 @@ class EventIndex:
         Raises:
             IndexDamaged: something differs from what was written.
         """
+        digest, count, first = (after.digest, after.events, after.block + 1) if after else (bytes(32), 0, 0)
         with self._reading():
-            points = list(self.checkpoints())[::-1]
-            events = self.events(after.block + 1 if after else 0)
-        digest, count = bytes(32), 0
-        if after is not None:
-            digest, count = after.digest, after.events
-            if not any((point.digest, point.events) == (digest, count) for point in points):
+            same = "SELECT 1 FROM bookmarks WHERE events = ? AND digest = ?"  # perhaps of a later block: see `thin`
+            if after is not None and self._db.execute(same, (count, digest)).fetchone() is None:
                 return None
-            points = [point for point in points if point.block > after.block]
+            points = list(self.bookmarks(first))[::-1]
+            events = self.events(first)
         place = 0
         for point in points:
             upto = place
@@ -180,18 +179,18 @@ class EventIndex:
             if (point.digest, point.events) != (digest, count + place):
                 raise IndexDamaged(f"the events up to block {point.block} are not those that were written")
         if place != len(events):
-            raise IndexDamaged("events lie beyond the last checkpoint")
+            raise IndexDamaged("events lie beyond the last bookmark")
         return (points[-1] if points else after), events
 
     # --- writing ---
 
-    def append(self, after: Checkpoint | None, block: int, block_hash: bytes, events: Sequence[ChainEvent]) -> bool:
+    def append(self, after: Bookmark | None, block: int, block_hash: bytes, events: Sequence[ChainEvent]) -> bool:
         """Add the events of the blocks after ``after`` up to ``block``, whose hash is ``block_hash``.
 
         Returns:
             False, and nothing was added, where ``after`` is not the tip (any more): another process was faster.
         """
-        point = Checkpoint(
+        point = Bookmark(
             block=block,
             hash=block_hash,
             events=(after.events if after else 0) + len(events),
@@ -206,27 +205,27 @@ class EventIndex:
                 return False
             self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             self._db.execute(
-                "INSERT INTO checkpoints VALUES (?, ?, ?, ?)", (point.block, point.hash, point.events, point.digest)
+                "INSERT INTO bookmarks VALUES (?, ?, ?, ?)", (point.block, point.hash, point.events, point.digest)
             )
         return True
 
     def roll_back(self, block: int) -> None:
-        """Forget everything after a block that is a checkpoint; −1 forgets all."""
+        """Forget everything after a block that is a bookmark; −1 forgets all."""
         with disk_errors(self.path), self._writing():
             self._db.execute("DELETE FROM events WHERE block > ?", (block,))
-            self._db.execute("DELETE FROM checkpoints WHERE block > ?", (block,))
+            self._db.execute("DELETE FROM bookmarks WHERE block > ?", (block,))
 
-    def thin(self, block: int) -> None:
-        """Drop checkpoints before ``block`` but those whose events end there: every block of a quiet chain would leave one.
+    def thin(self, block: int, *, reach: int = 1_024) -> None:
+        """Of the bookmarks in the ``reach`` blocks before ``block``, keep those whose events end there: a quiet chain leaves one a block.
 
-        A checkpoint without events of its own says nothing that the next one does not say; digests stay a chain.
+        A bookmark that the next one adds no events to says nothing that the next one does not say; digests stay a chain.
         """
         with disk_errors(self.path), self._writing():
             self._db.execute(
-                "DELETE FROM checkpoints WHERE block < ? AND EXISTS"
-                " (SELECT 1 FROM checkpoints AS next WHERE next.block > checkpoints.block AND next.block < ?"
-                "  AND next.events = checkpoints.events)",
-                (block, block),
+                "DELETE FROM bookmarks WHERE block >= ? AND block < ? AND events ="
+                " (SELECT next.events FROM bookmarks AS next WHERE next.block > bookmarks.block AND next.block < ?"
+                "  ORDER BY next.block LIMIT 1)",
+                (block - reach, block, block),
             )
 
     def rebuild(self, reason: str) -> None:

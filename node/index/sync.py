@@ -1,7 +1,7 @@
 """Brings an index up to date with its chain: undoes what a reorganisation took back, then reads what is new, once.
 
 A chunk counts only where the hash of its last block is the same before and after its events were read: a block's hash commits to
-all before it, so the events belong to the chain that the checkpoint names.
+all before it, so the events belong to the chain that the bookmark names.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Progress:
     Attributes:
         head: newest block of the chain.
         added: events that are new.
-        rolled_back_to: the checkpoint that a reorganisation led back to (−1: the very beginning); None where there was none.
+        rolled_back_to: the bookmark that a reorganisation led back to (−1: the very beginning); None where there was none.
     """
 
     head: Head
@@ -74,11 +74,11 @@ async def sync(index: EventIndex, chain: Chain, first_block: int) -> Progress:
 
 
 async def _reconcile(index: EventIndex, chain: Chain, head: Head) -> int | None:
-    """Roll back to the newest checkpoint that the chain still has; its block, −1 for the beginning, None where the tip is it."""
+    """Roll back to the newest bookmark that the chain still has; its block, −1 for the beginning, None where the tip is it."""
     tip = index.tip
     if tip is None or await _hash(chain, tip.block, head) == tip.hash:
         return None
-    points = list(index.checkpoints())  # newest first: a chain that has one has all older ones, so bisect
+    points = list(index.bookmarks())  # newest first: a chain that has one has all older ones, so bisect
     low, high = 1, len(points)
     while low < high:
         middle = (low + high) // 2
@@ -88,7 +88,7 @@ async def _reconcile(index: EventIndex, chain: Chain, head: Head) -> int | None:
             low = middle + 1
     block = points[low].block if low < len(points) else -1
     index.roll_back(block)
-    log.warning("the chain was reorganised: back to block %d, %d checkpoints undone", block, low)
+    log.warning("the chain was reorganised: back to block %d, %d bookmarks undone", block, low)
     return block
 
 

@@ -241,6 +241,33 @@ def _own_checks(desk: Desk, state: State, guideline: Guideline, made: _Made) -> 
     return checks
 
 
+# --- staying ---------------------------------------------------------------------------------------------------------
+
+
+async def bond(desk: Desk, amount: int) -> dict[str, Any]:
+    """Add own tokens to our stake: who fell below the bond is eligible again from the next second on.
+
+    Raises:
+        TransactionReverted: no active member, or not so many tokens.
+    """
+    registry = desk.manifest.contracts["MemberRegistry"]
+    await desk.send("ContributionToken", "approve", registry, amount)
+    receipt = await desk.send("MemberRegistry", "bond", amount)
+    return {"stake": str((await desk.state()).member(desk.me).stake), **receipt_row(receipt)}
+
+
+async def update_peer(desk: Desk) -> dict[str, Any]:
+    """Register our present peer id and encryption key, e.g. after the keys' folder was restored without ``gossip.key``.
+
+    Raises:
+        TransactionReverted: no member.
+    """
+    peer_id = await own_peer_id(desk.config, desk.manifest)
+    key = load_signer(desk.config).encryption_public_key
+    receipt = await desk.send("MemberRegistry", "updatePeer", peer_id.encode(), key)
+    return {"peer_id": peer_id, "encryption_key": "0x" + key.hex(), **receipt_row(receipt)}
+
+
 # --- leaving ----------------------------------------------------------------------------------------------------------
 
 

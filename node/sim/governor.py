@@ -393,6 +393,16 @@ class CommunityGovernor(Contract):
         return self._percent.latest
 
     @view()
+    def proposal_guardian(self) -> Address:
+        """The contract that can cancel."""
+        return self._guardian
+
+    @view()
+    def timelock(self) -> Address:
+        """The contract that carries proposals out."""
+        return self._timelock.address
+
+    @view()
     def clock(self) -> int:
         """The chain's time."""
         return self._now()

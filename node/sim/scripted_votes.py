@@ -95,6 +95,11 @@ class Parliament(CourtCommunity):
         self.carry_out(motion)
         return number
 
+    def amendment(self) -> tuple[bytes, bytes, bytes, bytes]:
+        """(hash, CID) of another update document, and of the combined file with it; made up, for nobody reads them here."""
+        document, cid, combined, combined_cid = (keccak256(f"amendment/{part}".encode()) for part in range(4))
+        return document, cid, combined, combined_cid
+
     def rolled_round(self, script: Script | None = None) -> int:
         """A round whose claims are made and credits rolled; its number."""
         self.play(script)
@@ -197,7 +202,6 @@ def _more_votes(community: Parliament) -> None:
 def _settings(community: Parliament) -> None:
     """Governor's settings, guideline, scoring and treasury, by vote."""
     law = community.deployment.governance
-    made_up = [keccak256(f"amendment/{part}".encode()) for part in range(4)]
     scoring = community.deployment.scoring
     numbers = {
         "tau": scoring.tau + 1,
@@ -211,7 +215,7 @@ def _settings(community: Parliament) -> None:
         Call(GOVERNOR, "updateQuorumNumerator", (law.quorum_percent + 2,)),
         Call("Treasury", "pay", pay),
     )
-    community.decide(Call("GuidelineRegistry", "amend", (2, *made_up)))
+    community.decide(Call("GuidelineRegistry", "amend", (2, *community.amendment())))
     community.decide(Call("GuidelineRegistry", "setScoring", (numbers,)))
 
 

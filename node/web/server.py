@@ -8,7 +8,7 @@ import hmac
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ TOKEN_HEADER = "X-Commonweight-Token"  # noqa: S105 - its name, no secret
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class Outlet:
     """How acts leave this server.
 
     Attributes:
@@ -65,19 +65,19 @@ class Desk:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-def make_app(hub: Hub, desk: Desk, hosts: frozenset[str], static: Path = STATIC) -> App:
+def make_app(hub: Hub, outlet: Outlet, hosts: frozenset[str], static: Path = STATIC) -> App:
     """The whole application behind its guard.
 
     Args:
         hub: knows the network.
-        desk: how acts leave.
+        outlet: how acts leave.
         hosts: Host headers that name this server.
         static: folder of the page.
     """
-    api = _Api(hub, desk)
+    api = _Api(hub, outlet)
     routes: list[BaseRoute] = [
         Route("/api/snapshot", api.snapshot),
-        Route("/api/events", _Events(hub)),
+        Route("/api/events", _Events(hub), methods=["GET"]),
         Route("/api/round/{number}", api.round),
         Route("/api/proposal/{number}", api.proposal),
         Route("/api/release/{number}", api.release),
@@ -85,7 +85,7 @@ def make_app(hub: Hub, desk: Desk, hosts: frozenset[str], static: Path = STATIC)
         Route("/api/health", api.health),
         Route("/api/actions/{name}", api.act, methods=["POST"]),
         Route("/api/{rest:path}", _nothing_there),
-        Route("/", _Page(static)),
+        Route("/", _Page(static), methods=["GET"]),
     ]
     if static.is_dir():
         routes.append(Mount("/", StaticFiles(directory=static)))
@@ -157,7 +157,7 @@ class _Page:
 @dataclass(frozen=True, slots=True)
 class _Api:
     hub: Hub
-    desk: Desk
+    outlet: Outlet
 
     async def snapshot(self, request: Request) -> Response:
         asked = request.query_params.get("sections")
@@ -183,6 +183,7 @@ class _Api:
     async def explain(self, request: Request) -> Response:
         what, parts = request.path_params["what"], (request.path_params["id"],)
         past = self.hub.world.past
+        past = replace(past, events=past.events[: past.state.events])  # what comes meanwhile is for the next answer
         # Folding the past anew takes a second on long histories: not on the loop that serves everybody.
         found = await asyncio.to_thread(explanations.explain, past, what, parts)
         return _fresh(found.to_json())
@@ -194,33 +195,33 @@ class _Api:
     async def act(self, request: Request) -> Response:
         body = _json(await request.body())
         prepared, sender = _prepared(self.hub, request.path_params["name"], body)
-        if self.desk.send is None:
+        if self.outlet.send is None:
             if sender is not None:
                 await self._require_possible(sender, prepared)
             return _fresh({"mode": "wallet", "transactions": [self._unsigned(one) for one in prepared]})
-        if not hmac.compare_digest(request.headers.get(TOKEN_HEADER, "").encode(), self.desk.token.encode()):
+        if not hmac.compare_digest(request.headers.get(TOKEN_HEADER, "").encode(), self.outlet.token.encode()):
             raise HTTPException(403, f"Signing needs the token of the start URL, in the header {TOKEN_HEADER}")
-        assert self.desk.account is not None
-        if sender not in (None, self.desk.account):
-            raise ConfigError(f"This server signs for {self.desk.account}, not for {sender}.")
-        async with self.desk.lock:  # one after the other: nonces, and allowances before what needs them
-            await self._require_possible(self.desk.account, prepared)
+        assert self.outlet.account is not None
+        if sender not in (None, self.outlet.account):
+            raise ConfigError(f"This server signs for {self.outlet.account}, not for {sender}.")
+        async with self.outlet.lock:  # one after the other: nonces, and allowances before what needs them
+            await self._require_possible(self.outlet.account, prepared)
             sent = [await self._sign(one) for one in prepared]
         return _fresh({"mode": "sign", "transactions": sent})
 
     async def _require_possible(self, sender: Address, prepared: list[Prepared]) -> None:
-        refusal = await self.desk.check(sender, [one.call for one in prepared])
+        refusal = await self.outlet.check(sender, [one.call for one in prepared])
         if refusal is not None:
             raise refusal
 
     def _unsigned(self, one: Prepared) -> Mapping[str, str]:
-        to, data = self.desk.encode(one.call)
+        to, data = self.outlet.encode(one.call)
         chain_id = hex(self.hub.world.terms.chain_id)
         return {"to": to, "data": "0x" + data.hex(), "value": "0x0", "chainId": chain_id, "label": one.label}
 
     async def _sign(self, one: Prepared) -> Mapping[str, Any]:
-        assert self.desk.send is not None
-        receipt = await self.desk.send(one.call)
+        assert self.outlet.send is not None
+        receipt = await self.outlet.send(one.call)
         return {"hash": "0x" + receipt.transaction.hex(), "block": receipt.block, "label": one.label}
 
 
@@ -259,6 +260,9 @@ class _Events:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
+        if scope["method"] == "HEAD":
+            await Response(status_code=405, headers={"Allow": "GET"})(scope, receive, send)
+            return
         if self.hub.streams >= MOST_STREAMS:
             shown = {
                 "error": "Refused",

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,3 +89,26 @@ async def network(anvil: Anvil) -> AsyncIterator[Network]:
     manifest = await deploy(anvil.url, anvil.options.chain_id, anvil.signer(0), plan(anvil))
     async with AsyncExitStack() as stack:
         yield Network(anvil, manifest, stack, [anvil.signer(account) for account in range(ACCOUNTS)])
+
+
+@pytest.fixture(scope="session")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Founding files of a tiny community (`played`); made once."""
+    from played import found_tiny
+
+    return found_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+async def played(anvil: Anvil, founded: Any, tmp_path: Path) -> AsyncIterator[Any]:
+    """Three members of the tiny community, and round 1 with its rewards claimed."""
+    from played import Played, plan_of
+
+    manifest = await deploy(anvil.url, anvil.options.chain_id, anvil.signer(0), plan_of(founded, anvil))
+    async with AsyncExitStack() as stack:
+        network = Network(anvil, manifest, stack, [anvil.signer(account) for account in range(ACCOUNTS)])
+        made = Played(network, founded, tmp_path)
+        await made.open()
+        await made.join()
+        await made.round(1, founded.model)
+        yield made

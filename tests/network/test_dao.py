@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from played import GUARDIAN, MEMBERS, Played, found_tiny, plan_of
+from played import GUARDIAN, MEMBERS, Played
 
 from aggregation.bundle import decode, encode
-from deploy.anvil import Anvil
-from deploy.deploy import deploy
 from incentives.rewards import CWT
 from node.dao import acts, publishing, views
 from node.dao.calls import Action
@@ -23,29 +19,10 @@ from node.dao.proposal import Proposal, pay, set_scoring, set_seat, setting
 from node.dao.rehearsal import rehearse
 from node.dao.releases import Candidate, scores_of
 from node.protocol.errors import ConfigError, TransactionReverted
+from node.protocol.guideline import Guideline
 from node.protocol.types import Call
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture(scope="session")
-def founded(tmp_path_factory):
-    return found_tiny(tmp_path_factory.mktemp("tiny"))
-
-
-@pytest.fixture
-async def played(anvil: Anvil, founded: Any, tmp_path: Any) -> AsyncIterator[Played]:
-    """Three members of a tiny community, and what round 1 paid them, locked."""
-    from conftest import Network  # type: ignore[import-not-found]  # tests/network is on the path
-
-    manifest = await deploy(anvil.url, anvil.options.chain_id, anvil.signer(0), plan_of(founded, anvil))
-    async with AsyncExitStack() as stack:
-        network = Network(anvil, manifest, stack, [anvil.signer(account) for account in range(8)])
-        made = Played(network, founded, tmp_path)
-        await made.open()
-        await made.join()
-        await made.round(1, founded.model)
-        yield made
 
 
 async def lock_all(played: Played) -> None:
@@ -366,12 +343,17 @@ async def test_a_release_that_fell_too_far_is_refused_by_us_and_on_chain(played:
     allowed = played.network.manifest.params.governance.max_regression
     with pytest.raises(ConfigError, match="benchmark b fell too far"):
         await released(played, 2, Measured(a=900_000, b=500_000 - allowed - 1), version=(1, 1, 0))
-    lines = await publishing.table(
-        desk, await publishing.make_candidate(desk, played.files, Measured(a=900_000, b=500_000 - allowed - 1), 2)
-    )
+    bad = await publishing.make_candidate(desk, played.files, Measured(a=900_000, b=500_000 - allowed - 1), 2)
+    lines = await publishing.table(desk, bad, played.founded.guideline)
     assert [(line.benchmark, line.verdict) for line in lines] == [("a", "better"), ("b", "fell too far")]
 
-    bad = await publishing.make_candidate(desk, played.files, Measured(a=900_000, b=500_000 - allowed - 1), 2)
+    strict = Guideline(
+        {**played.founded.guideline.documents, "versioning": {"metric": "mrr", "allowed_regression": 0.001}}
+    )
+    fallen = dataclasses.replace(bad, scores={"a": 900_000, "b": 498_999})
+    assert [line.passes for line in await publishing.table(desk, fallen, strict)] == [True, False]
+    assert [line.passes for line in await publishing.table(desk, fallen, played.founded.guideline)] == [True, True]
+
     struct = bad.struct(1, (1, 1, 0), (b"\x01" * 32, (await played.files.publish(b"n"))))
     (tried,) = await rehearse(desk, proposal_of(played, 4, Action("ReleaseRegistry", "publish", (struct,))))
     assert tried.refusal is not None

@@ -1,4 +1,7 @@
-"""Chromium for the page tests, and a page that fails its test on any console error, policy violation or request elsewhere."""
+"""Chromium for the page tests, and a page that fails its test on any console error, policy violation or request elsewhere.
+
+The browser is given back after each file: Playwright's loop would be in the way of asynchronous tests elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,16 @@ from typing import Any
 
 import pytest
 from double import Double, example
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-from watched import NOW, Watched
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from watched import NOW, PATIENCE_MS, Watched
 
 NOTE = Path(__file__).resolve().parents[2] / "build" / "browser.path"
 
 
-@pytest.fixture(scope="session")
+expect.set_options(timeout=PATIENCE_MS)
+
+
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     program = Path(NOTE.read_text("utf-8").strip()) if NOTE.exists() else Path()
     if not program.is_file():
@@ -57,7 +63,7 @@ def watched(chromium: Browser, double: Double, settings: dict[str, Any]) -> Iter
         }
         | settings
     )
-    context.set_default_timeout(5_000)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.clock.install(time=datetime.fromtimestamp(NOW, UTC))
     watched = Watched(page, double.url)

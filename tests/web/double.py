@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from node.web.guard import HEADERS
+
 ROOT = Path(__file__).resolve().parents[2]
 STATIC = ROOT / "node" / "web" / "static"
 TYPES = {
@@ -19,10 +21,6 @@ TYPES = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 HASH = "0x" + "ab" * 32
 
 
@@ -83,8 +81,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Security-Policy", CSP)
-        self.send_header("X-Content-Type-Options", "nosniff")
+        for name, text in HEADERS:  # the policy that the real server sends
+            self.send_header(name.decode(), text.decode())
         self.end_headers()
         self.wfile.write(body)
 

@@ -29,16 +29,23 @@ def call(page: Page, module: str, function: str, *arguments: Any) -> Any:
 RANDOM_TREES = """async (rounds) => {
   const { h, render } = await import("/js/dom.js");
   let seed = 7;
-  const random = (n) => (seed = (seed * 1103515245 + 12345) % 2147483648) % n;
+  const random = (n) => { // mulberry32
+    seed = (seed + 0x6d2b79f5) | 0;
+    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) % n;
+  };
+  const some = (choices) => Object.fromEntries(Object.entries(choices).filter(() => random(2) === 0));
   const tree = (depth) => {
     if (depth === 0 || random(4) === 0) return ["text", `t${random(9)}`, null, false][random(4)];
     const isKeyed = random(2) === 0;
-    const keys = [1, 2, 3, 4, 5, 6].sort(() => random(3) - 1);
+    const keys = [1, 2, 3, 4, 5, 6].map((key) => [random(1000), key]).sort(([a], [b]) => a - b).map(([, key]) => key);
     const children = Array.from({ length: random(6) }, (_, i) => {
       const child = tree(depth - 1);
-      return isKeyed ? h(["p", "b"][random(2)], { key: keys[i], class: ["x", null, "y"][random(3)] }, child) : child;
+      return isKeyed ? h(["p", "b"][random(2)], { key: keys[i], ...some({ class: ["x", null, "y"][random(3)] }) }, child) : child;
     });
-    return h(["div", "ul", "span", "section"][random(4)], { title: [null, "a", "b"][random(3)], hidden: random(2) === 0 }, children);
+    const attributes = some({ title: [null, "a", "b"][random(3)], hidden: random(2) === 0, lang: "en" });
+    return h(["div", "ul", "span", "section"][random(4)], attributes, children);
   };
   const kept = document.createElement("div");
   for (let i = 0; i < rounds; i += 1) {
@@ -134,6 +141,13 @@ def test_amounts_are_exact(scripts: Page, units: str | None, digits: int, shown:
 )
 def test_numbers_for_people(scripts: Page, function: str, arguments: list[Any], shown: str) -> None:
     assert call(scripts, "format", function, *arguments) == shown
+
+
+@pytest.mark.parametrize(
+    ("ticks", "digits"), [([0, 1], 0), ([0.2, 0.3], 1), ([0.175, 0.2], 3), ([0.36, 0.365], 3), ([5], 0)]
+)
+def test_ticks_are_written_exactly(scripts: Page, ticks: list[float], digits: int) -> None:
+    assert call(scripts, "charts/metric", "decimals", ticks) == digits
 
 
 def test_the_lorenz_curve_agrees_with_the_gini_of_the_snapshot(scripts: Page, double: Double) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 NOW = 1_790_000_640  # half a minute after the example's newest block
+PATIENCE_MS = 30_000  # for a machine that is busy; nothing here takes a second on a quiet one
 SHOTS = Path(__file__).resolve().parents[2] / "build" / "web"
 
 

@@ -81,6 +81,9 @@ class Bench:
         contracts: what is copied.
         linked: compile the contracts into the tests; slower, blinds none.
 
+    Attributes:
+        has_passed: whether the tests have passed on the unchanged source.
+
     Raises:
         SetupError: forge or the packages are missing.
     """
@@ -89,6 +92,7 @@ class Bench:
         self, folder: Path, tests: Sequence[str], timeout: float, contracts: Path = CONTRACTS, *, linked: bool = False
     ) -> None:
         self.timeout = timeout
+        self.has_passed = False
         self.path = folder / "contracts"
         self._forge = contracts / ".bin" / "forge"
         if not self._forge.exists() or not (contracts / "node_modules").is_dir():

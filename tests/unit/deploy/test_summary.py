@@ -57,7 +57,23 @@ def good():
             "centralised": None,
         },
         "audit": {"ok": True, "checked": {"events": 3}, "findings": []},
-    }
+        "release": {
+            "number": 1,
+            "version": "1.0.0",
+            "round": 2,
+            "model_hash": "h2",
+            "scores_ppm": {"search <b>": 330_000},
+            "proposal": {
+                "number": 1, "id": "5", "for": "40", "against": "0", "abstain": "0", "quorum": "10", "executed": True,
+                "votes": dict.fromkeys(HONEST, "10"), "decided_this_release": True,
+            },
+            "credits": dict.fromkeys(HONEST, "25"),
+            "credit_total": "100",
+            "folder": "build/demo/release",
+            "verified": {"ok": True, "checked": 12, "findings": []},
+            "loaded": {"right": 3, "asked": 3, "dimensions": 384, "peft_difference": 1e-7},
+        },
+    }  # fmt: skip
 
 
 def verdicts(summary):
@@ -95,6 +111,18 @@ def change(path, value):
         (change(["baseline", "federated"], 0.30), "beats the pretrained one"),
         (change(["baseline", "federated"], 0.317), "beats the mean of the honest clients"),
         (lambda s: s["baseline"]["single_clients"].pop(HONEST[3]), "every honest client was also measured"),
+        (change(["release"], None), "the timelock published it"),
+        (change(["release"], {"error": "it failed"}), "every file of the fetched release"),
+        (change(["release", "model_hash"], "h1"), "the timelock published it"),
+        (change(["release", "proposal", "for"], "9"), "the timelock published it"),
+        (change(["release", "proposal", "against"], "40"), "the timelock published it"),
+        (change(["release", "proposal", "votes", ATTACKER], "1"), "the timelock published it"),
+        (change(["release", "proposal", "decided_this_release"], value=False), "the timelock published it"),
+        (change(["release", "verified", "ok"], value=False), "every file of the fetched release"),
+        (change(["release", "loaded", "right"], 2), "transformers and peft load"),
+        (change(["release", "loaded", "peft_difference"], 0.1), "transformers and peft load"),
+        (change(["release", "credits", HONEST[0]], "24"), "the shares of the release"),
+        (change(["release", "credits"], {ATTACKER: "100"}), "attackers own nothing"),
     ],
 )
 def test_what_did_not_happen_fails_a_required_claim(broken, text):
@@ -116,6 +144,9 @@ def test_the_report_escapes_what_members_call_themselves_and_says_what_was_not_r
     page = render(good(), list(verdicts(good()).values()))
     assert "<x>" not in page
     assert "harmful: &lt;b&gt;" in page
+    assert "search &lt;b&gt;" in page
+    assert "1.0.0" in page
+    assert "Release" not in render({**good(), "release": None}, [])
     assert "centralised training was not run" in page
     assert not re.search(r"""(src|href|url)\s*[=(]\s*["']?https?:""", page)  # nothing is loaded from elsewhere
     empty = good()

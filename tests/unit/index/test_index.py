@@ -15,7 +15,7 @@ from node.index.history import INDEX_FILE, History, open_index
 from node.index.store import EventIndex, IndexDamaged
 from node.index.sync import SHALLOW, STEP, sync
 from node.protocol.errors import ChainError, ConfigError, RpcUnreachable, SetupError
-from node.protocol.state import State, apply
+from node.protocol.state import InconsistentHistory, State, apply
 from node.protocol.types import Address
 from node.sim.scripted import Community, Script
 
@@ -201,12 +201,12 @@ async def test_an_endpoint_that_answers_with_other_blocks_is_not_believed(chain,
     assert index.tip is None
 
 
-async def test_few_checkpoints_are_kept_of_a_quiet_chain(chain, reopen):
+async def test_few_bookmarks_are_kept_of_a_quiet_chain(chain, reopen):
     index = reopen()
     for _ in range(2 * SHALLOW):
         chain.grow(1, every=10)
         await sync(index, chain, 1)
-    points = list(index.checkpoints())
+    points = list(index.bookmarks())
     assert len(points) < SHALLOW + 2 * (SHALLOW // 10) + 3
     assert all_of(index) == chain.all_events
     chain.replace(40, 10, "b", every=10)
@@ -244,8 +244,8 @@ DAMAGES = {
     "arguments": lambda path: change(path, "UPDATE events SET arguments = '{}' WHERE block = 77"),
     "not JSON": lambda path: change(path, "UPDATE events SET arguments = '{' WHERE block = 77"),
     "not text": lambda path: change(path, "UPDATE events SET arguments = x'00ff' WHERE block = 77"),
-    "digest": lambda path: change(path, "UPDATE checkpoints SET digest = x'00' WHERE block = 100"),
-    "checkpoint gone": lambda path: change(path, "DELETE FROM checkpoints WHERE block = 100"),
+    "digest": lambda path: change(path, "UPDATE bookmarks SET digest = x'00' WHERE block = 100"),
+    "bookmark gone": lambda path: change(path, "DELETE FROM bookmarks WHERE block = 100"),
     "no table": lambda path: change(path, "DROP TABLE events"),
     "no owner": lambda path: change(path, "DELETE FROM meta"),
     "owner unreadable": lambda path: change(path, "UPDATE meta SET value = '{'"),
@@ -419,6 +419,23 @@ async def test_history_is_as_it_was_while_the_chain_does_not_answer(chain, reope
     chain.is_down = True
     with pytest.raises(RpcUnreachable):
         await history.refresh()
+    assert history.events == chain.all_events
+
+
+async def test_an_event_that_cannot_follow_is_met_again_not_skipped(chain, reopen):
+    chain.grow(10)
+    history = History(reopen(), chain, 1)
+    await history.refresh()
+    burnt = transfer(11)
+    burnt = replace(burnt, arguments={**burnt.arguments, "from": burnt.arguments["to"], "value": 99})
+    chain.grow(1)
+    chain.blocks[11] = ("a", [burnt])
+    for _ in range(2):
+        with pytest.raises(InconsistentHistory):
+            await history.refresh()
+        assert len(history.events) == 10
+    chain.replace(10, 2, "b")
+    await history.refresh()
     assert history.events == chain.all_events
 
 

@@ -112,6 +112,12 @@ def test_tests_that_fail_already_stop_the_campaign(project, tmp_path):
         campaign_of(project, tmp_path).run()
 
 
+def test_every_stage_must_pass_before_it_judges(project, tmp_path):
+    (project / "test" / "Other.t.sol").write_text(OTHER.replace("new Adder();", "revert();"))
+    with pytest.raises(SetupError, match=r"do not pass on the unchanged source, before any change.*test_makes"):
+        campaign_of(project, tmp_path).run()  # at the first survivor of the contract's own tests
+
+
 def test_a_canary_that_nobody_notices_stops_the_campaign(project, tmp_path):
     (project / "test" / "Adder.t.sol").write_text(OTHER)  # never calls it
     with pytest.raises(SetupError, match=r"No test noticed that every function of src/Adder\.sol reverts"):
@@ -217,7 +223,7 @@ def test_deployments_that_must_revert_are_judged_by_linked_tests(project, tmp_pa
     second = LIMITS.replace("if (high == 0) revert Bad(low, high);", "{}").encode()
     made = Benches.make(tmp_path / "made", load_target("Limits", project), 90.0, project)
     outcomes = [stage.try_with("src/Limits.sol", second).outcome for stage in made.stages]
-    assert outcomes == ["survived", "survived", "killed"]
+    assert outcomes == ["survived", "killed", "survived"]
     assert made.judge("src/Limits.sol", second).outcome == "killed"
 
 

@@ -169,6 +169,8 @@ def test_a_sample_is_drawn_by_seed_from_what_is_not_equivalent():
     assert whole == choose(found, {found[0].id}, 80, 1)
     assert sorted(whole, key=lambda one: one.start) == found[1:] != whole
     assert whole[:10] == drawn  # a smaller sample is the beginning of a larger one
+    fewer = choose(found, {found[0].id, drawn[3].id}, None, 1)
+    assert fewer == [one for one in whole if one != drawn[3]]  # an excuse moves no other
 
 
 def test_fingerprints_follow_names_and_contents(folder):

@@ -17,6 +17,7 @@ import { members } from "./views/members.js";
 import { overview } from "./views/overview.js";
 import { releases } from "./views/releases.js";
 import { rounds } from "./views/rounds.js";
+import { waiting } from "./views/waiting.js";
 import { discover } from "./wallet.js";
 
 const VIEWS = { overview, rounds, members, governance, releases, audit };
@@ -50,7 +51,7 @@ function section(state) {
 }
 
 function sidebar(state) {
-  const waiting = badges(state.snapshot);
+  const open = state.snapshot ? waiting(state) : {};
   return [
     h(
       "a",
@@ -73,7 +74,7 @@ function sidebar(state) {
               { href: link(name), "aria-current": state.route.section === name ? "page" : null },
               icon(name),
               h("span", null, label),
-              waiting[name] > 0 && h("span", { class: "count", "aria-label": `, ${waiting[name]} waiting` }, waiting[name]),
+              open[name] > 0 && h("span", { class: "count", "aria-label": `, ${open[name]} waiting` }, open[name]),
             ),
           ),
         ),
@@ -86,14 +87,6 @@ function sidebar(state) {
       state.snapshot && h("small", null, `${state.snapshot.network.name} · chain ${state.snapshot.network.chain_id}`),
     ),
   ];
-}
-
-function badges(snapshot) {
-  if (!snapshot) return {};
-  return {
-    members: snapshot.applications.filter((entry) => entry.actions.length > 0).length,
-    governance: snapshot.proposals.filter((entry) => entry.actions.length > 0).length,
-  };
 }
 
 function strip(state) {

@@ -128,10 +128,14 @@ function padded(_chart, low, high) {
   return [low - pad, high + pad];
 }
 
-/** As many decimals as the axis's step needs. */
+/** As many decimals as tell the axis's ticks apart exactly. */
 export function decimals(splits) {
   const step = splits.length > 1 ? Math.abs(splits[1] - splits[0]) : 1;
-  return Math.min(6, Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)));
+  for (let digits = 0; digits < 6; digits += 1) {
+    const scaled = step * 10 ** digits;
+    if (Math.abs(Math.round(scaled) - scaled) < 1e-6) return digits;
+  }
+  return 6;
 }
 
 const TONES = ["accent", "second", "warn", "good", "bad", "muted"];

@@ -167,10 +167,10 @@ function ticker(tag, attributes, text) {
   return h(tag, { ...attributes, host: { mount: start, update: start, remove: (node) => ticking.delete(node) } });
 }
 
-/** Time left until `until`, counting down, after the words `before`; then `over`. */
-export function countdown(until, over = "time is up", before = "") {
+/** Time left until `until`, counting down, between the words `before` and `after`; then `over`. */
+export function countdown(until, over = "time is up", before = "", after = "") {
   return ticker("span", { class: "countdown", title: format.time(until) }, () =>
-    until > now() ? before + format.span(until - now()) : over,
+    until > now() ? before + format.span(until - now()) + after : over,
   );
 }
 

@@ -98,8 +98,7 @@ function timing(entry) {
       return countdown(entry.vote_start, "voting begins with the next block", "voting begins in ");
     case "ACTIVE":
       return [
-        countdown(entry.vote_end, "voting is over"),
-        h("span", null, " left"),
+        countdown(entry.vote_end, "voting is over", "", " left"),
         entry.is_extended && h("span", { class: "muted" }, ", extended by a late quorum"),
       ];
     case "SUCCEEDED":

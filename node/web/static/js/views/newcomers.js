@@ -62,13 +62,13 @@ function application(entry, seats, me) {
     facts([
       ["applied", when(entry.applied_at)],
       entry.state === "probation" && ["can be admitted", [countdown(entry.admit_at, "now")]],
-      request && ["repositories", request.repositories.join(", ") || "–"],
-      request && ["rows", integer(request.rows)],
-      request && [
+      request?.repositories.length > 0 && ["repositories", request.repositories.join(", ")],
+      typeof request?.rows === "number" && ["rows", integer(request.rows)],
+      typeof request?.sample_gain === "number" && [
         "sample gain",
         h("b", { class: request.sample_gain > 0 ? "good" : "bad" }, `${signed(request.sample_gain)} ppm`),
       ],
-      request && ["hardware", request.hardware],
+      request?.hardware && ["hardware", request.hardware],
       request?.test_set && ["offered test set", testSet(request.test_set)],
       !request && ["request", "its file is not at hand here"],
       ["signed request", [hash(entry.request_cid, "CID"), " ", hash(entry.request_hash, "Hash")]],
@@ -135,7 +135,7 @@ function reviewButtons(entry, seats, me) {
     forSeats && !maySeat && h("p", { class: "muted" }, "Committee seats decide here; yours is none of them."),
     entry.actions.includes("review") &&
       given &&
-      h("p", { class: "given" }, "You ", badge("", given.approve ? "approved" : "refused", given.approve ? "good" : "bad"), "."),
+      h("p", { class: "given" }, "You ", badge("", given.approve ? "approved" : "refused", given.approve ? "good" : "bad")),
     entry.actions.includes("review") && maySeat && !given && [review(true), review(false)],
     entry.actions.includes("veto") &&
       maySeat &&

@@ -85,13 +85,7 @@ function clock(round) {
     h("p", null, phasePurpose(round.phase)),
     round.deadline
       ? [
-          h(
-            "p",
-            { class: "left" },
-            countdown(round.deadline, "time is up: anybody may advance"),
-            " ",
-            h("small", { class: "muted" }, "left"),
-          ),
+          h("p", { class: "left" }, countdown(round.deadline, "time is up: anybody may advance", "", " left")),
           drain(round.phase_since, round.deadline),
         ]
       : h("p", { class: "muted" }, "since ", when(round.phase_since)),
