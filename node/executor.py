@@ -28,7 +28,7 @@ from node.combine import (
 )
 from node.following import remembered, take_over
 from node.membership.deeds import Applicant, Newcomers
-from node.ports import SLICE_MAX_BYTES, BlobStore, Chain, Gossip, ScoreJob, Signer, Trainer, TrainJob
+from node.ports import BlobStore, Chain, Gossip, ScoreJob, Signer, Trainer, TrainJob
 from node.protocol import messages
 from node.protocol.cid import cid_from_digest, compute_cid, digest_from_cid
 from node.protocol.commitments import RoundScope, aggregate_secret, salt_label
@@ -45,7 +45,7 @@ from node.protocol.guideline import Guideline
 from node.protocol.slices import SliceFile, join_slice
 from node.protocol.state import Dispute, Reveal, Round, State
 from node.protocol.types import Address, Call, Cid, DisputeKind
-from node.public_update import is_wanted, read_slice, train_public
+from node.public_update import is_wanted, train_public
 from node.roles.actions import (
     Action,
     Announce,
@@ -66,6 +66,7 @@ from node.roles.actions import (
 from node.roles.juror import aggregate_ballot
 from node.roles.verifier import assigned_to, build_word, field_of
 from node.roles.view import AggregateFact, Facts, Fetched, Opening
+from node.sealed import gains, slice_of
 from node.store import NodeStore, sha256, write_atomic
 
 log = logging.getLogger("commonweight.executor")
@@ -226,19 +227,16 @@ class Executor:
             await self.ports.blobs.get(cid, max_bytes=self.guideline.update.max_bytes, seconds=self.fetch_seconds)
 
     async def benchmark(self, found: Round) -> SliceFile:
-        """What this round is scored on: the sealed slice, with the public update if it holds a valid one, or the public benchmark.
-
-        A public update that is no valid update of this round's model is left out, and the log says why; every verifier has the same
-        bytes and comes to the same answer.
-        """
-        if not found.is_sealed or found.benchmark is None:
-            return SliceFile(self.public_benchmark)
-        content_hash, cid = found.benchmark
-        data = await self._get(cid, SLICE_MAX_BYTES + self.guideline.update.max_bytes, content_hash)
-        slice_ = read_slice(data, await self._schema(found), self.guideline)
-        if slice_.problem:
-            log.warning("round %d is scored without the steward's public update: %s", found.number, slice_.problem)
-        return slice_
+        """What this round is scored on (`node.sealed`)."""
+        return await slice_of(
+            found,
+            self.ports.blobs,
+            self.ports.chain,
+            schema=await self._schema(found),
+            guideline=self.guideline,
+            public=self.public_benchmark,
+            seconds=self.fetch_seconds,
+        )
 
     async def last_aggregate(self, state: State, found: Round) -> Tensors | None:
         """Difference that the round before made to the model; None for the genesis model."""
@@ -417,7 +415,7 @@ class Executor:
             benchmark=slice_.rows,
             public_update=None if public is None else plain_update(public, schema, self.guideline),
         )
-        raw = dict(zip(measured, await self.ports.trainer.score(job), strict=True))
+        raw = dict(zip(measured, await gains(self.ports.trainer, job, self.public_benchmark), strict=True))
         novelty = await asyncio.to_thread(self._novelty, found, valid, last, schema)
         return {index: field_of(index, fetched, raw.get(index, 0), novelty.get(index, 0)) for index in wanted}
 

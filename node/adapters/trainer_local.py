@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from aggregation.bundle import decode, encode
 from node.combine import model_tensors
 from node.ports import ScoreJob, TrainJob, TrainResult
-from node.protocol.errors import TrainingError
+from node.protocol.errors import SliceUnusable, TrainingError
 
 if TYPE_CHECKING:  # torch takes seconds to import: only the worker thread does
     from learning.models.encoder import Encoder
@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # torch takes seconds to import: only the worker thread does
 log = logging.getLogger("commonweight.trainer")
 T = TypeVar("T")
 
+MIN_SLICE_ROWS = 8
 MAX_SLICE_ROWS = 10_000
 CANDIDATES_PER_NODE = 1_500
 """Pairs read from the repositories at start-up: several rounds' worth of fresh samples."""
@@ -178,7 +179,7 @@ class LocalTrainer:
             self._checkpoint(job.checkpoint),
             last,
             [self._decode(update) for update in job.updates],
-            _pairs(job.benchmark),
+            _slice(job.benchmark),
             eta=loaded.spec.eta,
             grid=loaded.spec.lookahead,
             public_update=None if job.public_update is None else self._decode(job.public_update),
@@ -201,6 +202,23 @@ def _pairs(benchmark: bytes) -> list[Pair]:
     from learning.tasks.code_search import decode_pairs  # noqa: PLC0415
 
     return decode_pairs(benchmark, max_rows=MAX_SLICE_ROWS)
+
+
+def _slice(benchmark: bytes) -> list[Pair]:
+    """Rows to score on; foreign bytes.
+
+    Raises:
+        SliceUnusable: they cannot be read, or are fewer than `MIN_SLICE_ROWS`.
+    """
+    from learning.errors import DataError  # noqa: PLC0415
+
+    try:
+        pairs = _pairs(benchmark)
+    except DataError as error:
+        raise SliceUnusable(error.what, why=error.why) from error
+    if len(pairs) < MIN_SLICE_ROWS:
+        raise SliceUnusable(f"The slice has {len(pairs)} rows; {MIN_SLICE_ROWS} are the least that say anything.")
+    return pairs
 
 
 def read_pairs(names: Sequence[str], cache: Path) -> list[Pair]:

@@ -17,6 +17,7 @@ CommonweightError                 exit 1
 ├── SetupError                         7   missing tool, port in use, full disk
 ├── AuditFailed                        8   the history does not add up
 ├── TrainingError                      9   local training, scoring or its data
+│   └── SliceUnusable                  (the rows of a benchmark slice are none of the task's)
 ├── RemoteProtocolError                    a peer broke the protocol: costs the peer, never us
 └── LocalProtocolError                     our own bug: crashes
 ```
@@ -129,6 +130,10 @@ class TrainingError(CommonweightError):
     """Local training, scoring, or reading the training data failed."""
 
     exit_code = 9
+
+
+class SliceUnusable(TrainingError):
+    """The rows of a benchmark slice cannot be read, or are too few to say anything."""
 
 
 class RemoteProtocolError(CommonweightError):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from aggregation.bundle import Vector, decode, encode
 from node.ports import ScoreJob, Trainer, TrainJob, TrainResult
-from node.protocol.errors import RemoteProtocolError
+from node.protocol.errors import RemoteProtocolError, SliceUnusable
 from node.protocol.hashing import keccak256
 from node.protocol.types import PPM
 
@@ -135,7 +135,10 @@ class ToyTrainer(Trainer):
     async def score(self, job: ScoreJob) -> Sequence[int]:
         """Raw gain in ppm of each update: round(10⁶·(L(base) − L(base + η·update))), base from the look-ahead grid."""
         await asyncio.sleep(self._seconds)
-        slice_ = parse_benchmark(job.benchmark)
+        try:
+            slice_ = parse_benchmark(job.benchmark)
+        except RemoteProtocolError as error:
+            raise SliceUnusable(str(error)) from error
         parent = _decode(job.checkpoint)
         base = parent
         for direction in (job.last_aggregate, job.public_update):
