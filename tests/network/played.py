@@ -126,7 +126,7 @@ def found_tiny(folder: Path) -> Founded:
 def slow_votes() -> NetworkParams:
     """Localnet's constants, but votes that outlast commands on a busy machine; tests move the chain's time on."""
     params = load_preset("localnet")
-    law = dataclasses.replace(params.governance, voting_period=1_200, unlock_delay=7_200)
+    law = dataclasses.replace(params.governance, voting_period=1_200, timelock_delay=600, unlock_delay=7_200)
     return dataclasses.replace(params, governance=law)
 
 
