@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from aggregation.bundle import encode
 from deploy.localnet import write_toml
-from deploy.manifest import content, load_preset
+from deploy.manifest import NetworkParams, content, load_preset
 from deploy.plan import Plan, documents
 from learning.models.base import base_model_hash, genesis
 from learning.models.tiny import write_tiny_model
@@ -34,6 +35,7 @@ from node.protocol.guideline import Guideline
 from node.protocol.sortition import attesters
 from node.protocol.types import Address, Call, Cid
 from node.runtime import ACCOUNT_FILE
+from node.store import NodeStore
 
 MEMBERS = (4, 5, 6)
 SEATS = (1, 2, 3)
@@ -121,9 +123,16 @@ def found_tiny(folder: Path) -> Founded:
     return Founded(folder, guideline, model, encode_pairs(pairs))
 
 
+def slow_votes() -> NetworkParams:
+    """Localnet's constants, but votes that outlast commands on a busy machine; tests move the chain's time on."""
+    params = load_preset("localnet")
+    law = dataclasses.replace(params.governance, voting_period=1_200, timelock_delay=600, unlock_delay=7_200)
+    return dataclasses.replace(params, governance=law)
+
+
 def plan_of(founded: Founded, anvil: Any) -> Plan:
     return Plan(
-        params=load_preset("localnet"),
+        params=slow_votes(),
         committee=tuple(anvil.signer(seat).address for seat in SEATS),
         guardian=anvil.signer(GUARDIAN).address,
         guideline=content(founded.guideline.canonical, founded.guideline.hash),
@@ -166,6 +175,7 @@ class Played:
             key = self.network.anvil.key(account)
             KeystoreSigner.create(home / "keys" / ACCOUNT_FILE, password, key=key, scrypt_n=1 << 10)
             (home / "public.jsonl").write_bytes(self.founded.benchmark)
+            NodeStore(home / "data").save_model(self.founded.model)  # as a node that took part has it
             files = {name: f"../{name}.json" for name in ("manifest", "guideline")}
             learning = {"base_model": str(self.founded.base), "cache": str(Path("build/cache/pairs").resolve())}
             write_toml(path, {"network": files, "chain": {"rpc": self.network.anvil.url}, "learning": learning})

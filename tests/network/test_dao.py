@@ -78,7 +78,7 @@ async def test_a_vote_from_proposal_to_execution(played: Played) -> None:
     token, treasury = contracts["ContributionToken"], contracts["Treasury"]
     held = await desk.read("ContributionToken", "balanceOf", treasury)
     now = await desk.now()
-    actions = (pay(token, other, held), set_seat(2, other, now + 86_400), setting("voting-period", "90"))
+    actions = (pay(token, other, held), set_seat(2, other, now + 86_400), setting("voting-period", "900"))
     proposal = proposal_of(played, 4, *actions, text="Pay, seat, slow down\n\nBecause.")
 
     tried = await acts.propose(desk, proposal, send=False)
@@ -120,7 +120,7 @@ async def test_a_vote_from_proposal_to_execution(played: Played) -> None:
     assert len(done["done"]) == 3
     assert await desk.read("ContributionToken", "balanceOf", other) == held
     assert await desk.read("MemberRegistry", "seatHolder", 2) == other
-    assert await desk.read("CommunityGovernor", "votingPeriod") == 90
+    assert await desk.read("CommunityGovernor", "votingPeriod") == 900
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ async def test_a_vote_from_proposal_to_execution(played: Played) -> None:
     [
         (lambda p: set_scoring(1, 0, 1, 1), "ParameterOutOfBounds"),
         (lambda p: pay(p.network.manifest.contracts["ContributionToken"], p.network.address(0), 10**30), "ERC20Insuff"),
-        (lambda p: setting("voting-period", "1000"), "SettingOutOfBounds"),
+        (lambda p: setting("voting-period", "10"), "SettingOutOfBounds"),
         (lambda p: setting("quorum-percent", "50"), "SettingOutOfBounds"),
         (lambda p: Action("ReleaseRegistry", "yank", (3, bytes(32))), "NoSuchRelease"),
         (lambda p: Action("ReleaseRegistry", "retireBenchmark", (b"x".ljust(32, b"\0"),)), "WrongStanding"),
