@@ -40,11 +40,20 @@ $(STAMPS)/contracts: $(STAMPS)/npm $(shell find contracts/src contracts/test -na
 	@echo "Compiling contracts …" && cd contracts && .bin/forge build --quiet
 	@mkdir -p $(STAMPS) && touch $@
 
+$(STAMPS)/browser: tests/web/browser/setup.sh tests/web/browser/package-lock.json tests/web/browser/unpack.mjs
+	@tests/web/browser/setup.sh
+	@mkdir -p $(STAMPS) && touch $@
+
 # --- run ------------------------------------------------------------------------------------------------------------
 
 .PHONY: demo
 demo: setup ## federated rounds on a local network of real processes, with an attacker; writes build/demo/
 	@$(PY) -m deploy.demo $(DEMO_FLAGS)
+
+# make story KIND=mathematics KEEP=1
+.PHONY: story
+story: setup ## a second team finds a weakness, joins, and the next release is better there; writes build/story/summary.json
+	@$(PY) -m deploy.story --seed $(SEED) $(if $(KIND),--kind $(KIND)) $(if $(filter 1,$(KEEP)),--keep)
 
 .PHONY: testnet
 testnet: setup ## the same network, left running for the command line
@@ -58,7 +67,7 @@ check: setup ## everyday tests: unit, property, vectors, contracts (under 5 minu
 	cd contracts && FOUNDRY_GAS_SNAPSHOT_CHECK=true FOUNDRY_GAS_SNAPSHOT_EMIT=false .bin/forge test --summary
 
 .PHONY: test
-test: check ## all tests: also network and end to end, on real Anvil, Kubo and libp2p
+test: check $(STAMPS)/browser ## all tests: also network and end to end, on real Anvil, Kubo and libp2p, and the page in Chromium
 	$(PY) -m pytest -m "(slow or e2e) and not hardhat"
 
 .PHONY: lint
@@ -141,6 +150,16 @@ bench-compression: setup ## bytes of compressed updates against the task metric;
 .PHONY: bench-economics
 bench-economics: setup ## what honest and dishonest strategies earn; writes build/bench/economics.json
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.economics
+
+.PHONY: bench-audit
+bench-audit: setup ## a full audit of 100 rounds, and every way of tampering with a history; writes build/bench/audit.json
+	OMP_NUM_THREADS=1 $(PY) -m benchmarks.audit
+
+# make schedules COUNT=1000 JOBS=2
+COUNT ?= 1000
+.PHONY: schedules
+schedules: setup ## random fault schedules in simulation, none of which may break anything; goes on where it stopped; build/schedules.json
+	$(PY) -m benchmarks.schedules --count $(COUNT) --jobs $(JOBS)
 
 .PHONY: clean
 clean: ## remove what builds made (not the installed environments)

@@ -3,8 +3,8 @@
     python -m benchmarks.demo_learning --seeds 0 1 2 3 4
 
 Per seed: honest clients and one attacker (two with ``--nodes 8``) on disjoint installed packages, rounds of local training, scoring on a
-sealed slice, robust aggregation of what was accepted, outer step; then every honest client alone on the same amount of its own data.
-All attacks are scored every round; the one named by ``--attack`` is also offered to the aggregation.
+sealed slice with the steward's public update, robust aggregation of what was accepted, outer step; then every honest client alone on the
+same amount of its own data. All attacks are scored every round; the one named by ``--attack`` is also offered to the aggregation.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from aggregation import bundle, gram, outer, registry
+from benchmarks.constants import localnet_tally
 from incentives import scoring
 from learning.device import choose_device, single_threaded
 from learning.evaluation import evaluate, score_updates, stepped
@@ -54,9 +55,7 @@ class Settings:
     outer_rate: float = 0.8
     outer_momentum: float = 0.0
     attack: str = "sign_flip"
-    tally: scoring.TallyParams = dataclasses.field(
-        default_factory=lambda: scoring.TallyParams(tau=5_000, delta_min=1_000, harm_min=80_000, gain_cap=200_000)
-    )
+    tally: scoring.TallyParams = dataclasses.field(default_factory=localnet_tally)
     cache: Path | None = None
     model_folder: Path | None = None
 
@@ -91,6 +90,7 @@ class Federation:
         self.benchmark = self._prepared("evaluate", benchmark, spec.scoring_precision)
         self.slices = [self._prepared("score", slice_, spec.scoring_precision) for slice_ in slices]
         self._windows: dict[tuple[int, int], PreparedPairs] = {}
+        self._public: dict[int, Tensors] = {}
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -142,10 +142,21 @@ class Federation:
             "shuffled": self.update(checkpoint, attacker, number, phase="attack", shuffled=True),
         }
 
+    def public_update(self, checkpoint: Tensors, number: int) -> Tensors | None:
+        """What the round's steward trains on the public benchmark; None in the first round, and where the guideline does without."""
+        if number == 1 or self.spec.lookahead_public == (0.0,):
+            return None
+        if number not in self._public:
+            with self.timed("steward"):
+                fit(self.model, checkpoint, self.benchmark, self.spec, seed=number)
+                self._public[number] = clipped_update(self.model, checkpoint, self.spec.max_norm)[0]
+        return self._public[number]
+
     def gains(
         self, checkpoint: Tensors, last: Tensors | None, updates: list[Tensors], number: int
     ) -> list[tuple[int, int]]:
         """(raw, effective) gain in ppm of each update, as every verifier computes it."""
+        public = self.public_update(checkpoint, number)
         with self.timed("score"):
             raw = score_updates(
                 self.model,
@@ -155,6 +166,8 @@ class Federation:
                 self.slices[number - 1],
                 eta=self.spec.eta,
                 grid=self.spec.lookahead,
+                public_update=public,
+                public_grid=self.spec.lookahead_public,
             )
         schema = bundle.schema_of(trainable(checkpoint))
         cosines, to_last = gram.similarity_ppm(updates, last, schema)

@@ -31,37 +31,37 @@ from benchmarks import economics_scoring as scored
 from benchmarks import economics_variants as variants
 from benchmarks.economics_measured import Measured, read
 from benchmarks.economics_scoring import STRATEGIES, Variant
-from benchmarks.economics_variants import PROTOCOL, RECOMMENDED
+from benchmarks.economics_variants import BEFORE, PROTOCOL
 from benchmarks.robustness_report import machine
 from incentives import scoring
 
-FINE = {(0, 1)}  # (seed, round) with a slice of 512 rows; 256 elsewhere
-STEPS = {(0, 3), (0, 5)}  # in which `--steps` also tries other steps than the guideline's
-PUBLIC = (3,)  # rounds in which verifiers also look ahead along an update trained on the public benchmark
-ETAS = (0.125, 0.5)
+STEPS = {(0, 2), (0, 3), (0, 4)}  # (seed, round) in which `--steps` also tries other steps than the guideline's
+ALONG = range(2, 5)  # rounds whose updates are also scored with the look-ahead along the steward's public training
+ALWAYS = {(0, 1)}  # (seed, round) whose updates are also scored with it from the genesis model
+FINE = (0,)  # seeds with slices of 256 rows; 128, the local network's, elsewhere
+ETAS = (0.0625, 0.125)
 STEP_NAMES = (
     *(f"honest-{i}" for i in range(8)),
     "self",
     "noisy-40",
-    "shuffled",
-    "zero",
     "random-0",
+    "best-of-200",
     "public",
-    "leak-256",
+    "own-last",
 )
-PUBLIC_NAMES = ("replay", "own-last", "other-last", "public-buried", "replay-buried")
+ALONG_NAMES = (*STEP_NAMES, "shuffled", "flipped", "public-twice", "public-next", "public-buried", "replay")
 PHASES: Mapping[str, range] = {"1": range(1, 2), "2–3": range(2, 4), "1–3": range(1, 4), "4–6": range(4, 7)}
 Rounds = Mapping[tuple[int, int], Measured]
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """What was measured: every planned round, those with 512 rows, with other steps, with look-ahead along public training."""
+    """What was measured: every planned round, some with other steps, some with look-ahead along public training, or with it always."""
 
     rounds: Rounds
-    fine: Rounds
     steps: Rounds
-    public: Rounds
+    along: Rounds
+    always: Rounds
 
 
 def measure(seeds: Sequence[int], rounds: int, folder: Path, console: Console, *, has_steps: bool) -> Study:
@@ -70,7 +70,7 @@ def measure(seeds: Sequence[int], rounds: int, folder: Path, console: Console, *
 
     settings = world.Settings()
     key = world.key_of(settings, world.guideline())
-    kinds: dict[str, dict[tuple[int, int], Measured]] = {"rounds": {}, "steps": {}, "public": {}}
+    kinds: dict[str, dict[tuple[int, int], Measured]] = {"rounds": {}, "steps": {}, "along": {}, "always": {}}
     jobs = list(plan(seeds, rounds, has_steps=has_steps))
     built: dict[int, world.World] = {}
     with Progress(console=console) as progress:
@@ -85,8 +85,7 @@ def measure(seeds: Sequence[int], rounds: int, folder: Path, console: Console, *
                     built = {seed: world.World(settings, seed, folder, Path("build/cache/pairs"))}
                 kinds[kind][seed, number] = built[seed].measure(number, say=console.print, **arguments)
             progress.advance(line)
-    fine = {place: m for place, m in kinds["rounds"].items() if place in FINE}
-    return Study(kinds["rounds"], fine, kinds["steps"], kinds["public"])
+    return Study(**kinds)
 
 
 def plan(
@@ -96,11 +95,14 @@ def plan(
     for seed in seeds:
         for number in range(1, rounds + 1):
             place = (seed, number)
-            yield "rounds", place, {"rows": 512 if place in FINE else 256}
+            rows = 256 if seed in FINE else 128
+            yield "rounds", place, {"rows": rows}
             if has_steps and place in STEPS:
                 yield "steps", place, {"rows": 256, "etas": ETAS, "only": STEP_NAMES}
-            if number in PUBLIC:
-                yield "public", place, {"rows": 256, "is_public": True, "only": (*STEP_NAMES, *PUBLIC_NAMES)}
+            if number in ALONG:
+                yield "along", place, {"rows": rows, "look": "along", "only": ALONG_NAMES}
+            if place in ALWAYS:
+                yield "always", place, {"rows": rows, "look": "always"}
 
 
 # --- replay ----------------------------------------------------------------------------------------------------------
@@ -137,6 +139,7 @@ def run(rounds: Rounds, tried: Sequence[Variant], phases: Mapping[str, range] = 
                             "honest_accepted": round(mean.accepted, 4),
                             "passed": round(mean.passed, 4),
                             "harmful": round(mean.harmful, 4),
+                            "slashed": round(mean.slashed, 4),
                         }
                     )
     return rows
@@ -183,6 +186,15 @@ def panel_rows(rounds: Rounds, variant: Variant, *, simulated: int) -> list[dict
     return rows
 
 
+def gains_by_round(rounds: Rounds) -> dict[str, dict[str, int]]:
+    """Raw gains (ppm, less the guideline's confidence) of every candidate on the slice of 256 rows, by round and seed."""
+    found: dict[str, dict[str, int]] = {}
+    for (seed, number), measured in sorted(rounds.items()):
+        raw = scored.by_group(measured, PROTOCOL)[0]
+        found[f"{seed}.{number}"] = {name: raw[i] for i, name in enumerate(measured.names)}
+    return found
+
+
 def lazy_rows(rounds: Rounds, variant: Variant, taus: Sequence[int]) -> list[dict[str, Any]]:
     """Verifiers that compute nothing, by tolerance and seed."""
     rows = []
@@ -226,16 +238,12 @@ def replayed(found: Study) -> list[dict[str, Any]]:
     """Rows of every variant on the rounds that were measured for it."""
     chosen = [PROTOCOL, *(v for family in variants.families().values() for v in family), *variants.others()]
     rows = run(found.rounds, list({variant.name: variant for variant in chosen}.values()))
-    subsets = {
-        "reference": {p: m for p, m in found.rounds.items() if "public-reference" in m.names},
-        "fine": found.fine,
-        "steps": found.steps,
-        "steps plain": {place: found.rounds[place] for place in found.steps},
-        "public": found.public,
-        "public plain": {place: found.rounds[place] for place in found.public},
-    }
-    for kind, compared in variants.compared().items():
-        rows += run(subsets[kind], compared)
+    # In round 1 the base is the genesis model with either look, so the look-ahead played that round, too.
+    earliest = {place: m for place, m in found.rounds.items() if place[1] == 1}
+    rows += run(earliest | dict(found.along), variants.along())
+    rows += run(found.always, variants.always())
+    rows += run(found.steps, variants.steps(ETAS))
+    rows += run({place: found.rounds[place] for place in found.steps}, variants.steps((0.25,)))
     return rows
 
 
@@ -243,10 +251,11 @@ def frontier(summary: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[t
     """Curves of the picture: rounds 1–3 and 2–3, the worst strategy but public training, and public training."""
     found: dict[str, dict[str, list[tuple[float, float, str]]]] = {}
     by_name = {(e["setting"], e["rounds"]): e for e in summary}
+    families = {**variants.families(), "public look-ahead, less z errors": variants.along()}
     for key, text in (("worst_but_public", "all but training on the public benchmark"), ("public", "training on it")):
         for phase in ("1–3", "2–3"):
             lines = {}
-            for family, members in variants.families().items():
+            for family, members in families.items():
                 entries = [by_name[v.name, phase] for v in members if (v.name, phase) in by_name]
                 points = [
                     (e["honest_accepted"], e[key], e["setting"].split()[-1]) for e in entries if e[key] is not None
@@ -263,25 +272,25 @@ def study(found: Study, options: argparse.Namespace, console: Console, began: fl
     rows = replayed(found)
     summary = report.summarise(rows)
     arithmetic = [
-        row for variant in (PROTOCOL, RECOMMENDED) for row in panel_rows(found.rounds, variant, simulated=200)
+        row for cap in variants.caps() for row in panel_rows(found.rounds, cap, simulated=200 * (cap == PROTOCOL))
     ]
-    arithmetic += [row for v in (PROTOCOL, RECOMMENDED) for row in lazy_rows(found.rounds, v, (5_000, 1_000, 200, 20))]
-    arithmetic += [row for variant in (PROTOCOL, RECOMMENDED) for row in empty_rows(found.rounds, variant)]
+    arithmetic += lazy_rows(found.rounds, PROTOCOL, (5_000, 1_000, 200, 20))
+    arithmetic += [row for cap in variants.caps() for row in empty_rows(found.rounds, cap)]
     head = {
         "machine": machine(),
         "versions": {name: version(name) for name in ("numpy", "torch", "transformers")},
         "protocol": dataclasses.asdict(PROTOCOL) | {"references": []},
-        "recommended": dataclasses.asdict(RECOMMENDED) | {"references": sorted(RECOMMENDED.references)},
+        "before": dataclasses.asdict(BEFORE) | {"references": []},
         "rounds": [list(place) for place in sorted(found.rounds)],
-        "rounds_512": [list(place) for place in sorted(found.fine)],
         "rounds_eta": [list(place) for place in sorted(found.steps)],
-        "rounds_public": [list(place) for place in sorted(found.public)],
-        "lookahead": {f"{s}.{r}": measured.lookahead for (s, r), measured in sorted(found.rounds.items())},
+        "rounds_along": [list(place) for place in sorted(found.along)],
+        "lookahead": {f"{s}.{r}": [m.lookahead, m.along] for (s, r), m in sorted(found.along.items())},
+        "gains": gains_by_round(found.rounds),
         "cpu_seconds": round(time.process_time() - began),
     }
     report.write(options.json, head, {"summary": summary, "rows": rows, "panels": arithmetic})
     console.print(report.table(summary, "Scoring variants: mean over seeds"))
-    console.print(report.pay_table(summary, [PROTOCOL.name, RECOMMENDED.name], "Pay relative to an honest node"))
+    console.print(report.pay_table(summary, [BEFORE.name, PROTOCOL.name], "Pay relative to an honest node"))
     seeds = sorted({seed for seed, _ in found.rounds})
     title = f"What the constants trade: code search, eight honest clients, seeds {seeds}"
     report.draw(frontier(summary), options.image or options.json.with_suffix(".png"), title)

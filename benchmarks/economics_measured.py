@@ -26,6 +26,7 @@ class Measured:
         to_previous: ppm, (candidates, honest clients): to the updates revealed in the round before.
         norms: L2, of candidates.
         lookahead: multiple of the last aggregate that was the base.
+        along: multiple of the steward's public update that the base was moved by besides.
         accepted: honest clients that entered the aggregate.
     """
 
@@ -38,6 +39,7 @@ class Measured:
     to_previous: NDArray[np.int64]
     norms: Matrix
     lookahead: float
+    along: float
     accepted: tuple[int, ...]
 
 
@@ -55,5 +57,6 @@ def read(path: Path, seed: int, number: int) -> Measured:
             to_previous=found["to_previous"],
             norms=found["norms"],
             lookahead=float(found["lookahead"]),
+            along=float(found["along"]),
             accepted=tuple(found["accepted"].tolist()),
         )

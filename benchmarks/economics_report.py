@@ -16,7 +16,6 @@ SPLIT = (
     "Sybil, data split in 4",
     "Sybil, same data twice",
     "Sybil, one training, two noises",
-    "the same, norm bound 2",
 )
 LEAK = (
     "copy (leak)",
@@ -26,7 +25,12 @@ LEAK = (
     "leaked slice",
     "half the slice leaked",
 )
-PUBLIC = ("public benchmark", "public benchmark, buried")
+PUBLIC = (
+    "public benchmark",
+    "public benchmark, buried",
+    "public benchmark, two passes",
+    "public benchmark, the second pass alone",
+)
 PAY_GOAL, ACCEPTANCE_GOAL = 0.25, 0.8
 
 
@@ -36,7 +40,7 @@ def is_dishonest(strategy: str) -> bool:
 
 
 def summarise(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Per setting and group of rounds: every strategy's pay (mean over seeds), the worst dishonest one, honest acceptance, goals met."""
+    """Per setting and group of rounds: every strategy's pay (mean and range over seeds), the worst dishonest one, acceptance, goals met."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["setting"], row["rounds"]), []).append(row)
@@ -54,14 +58,16 @@ def summarise(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         public = [value for strategy, value in bad.items() if strategy in PUBLIC]
         left = [value for strategy, value in bad.items() if strategy not in PUBLIC]
         worst = max(bad, key=lambda s: bad[s]) if bad else ""
-        accepted = statistics.mean(row["honest_accepted"] for row in found if row["strategy"] == HONEST[0])
-        slashed = max((row["harmful"] for row in found if row["strategy"] in HONEST), default=0.0)
+        taken = [row["honest_accepted"] for row in found if row["strategy"] == HONEST[0]]
+        accepted = statistics.mean(taken)
+        slashed = max((max(row["harmful"], row["slashed"]) for row in found if row["strategy"] in HONEST), default=0.0)
         summary.append(
             {
                 "setting": setting,
                 "rounds": rounds,
                 "seeds": len({row["seed"] for row in found}),
                 "honest_accepted": round(accepted, 3),
+                "accepted_range": _range(taken),
                 "worst": round(bad[worst], 3) if bad else None,
                 "worst_strategy": worst,
                 "worst_but_public": round(max(left), 3) if left else None,
@@ -69,10 +75,20 @@ def summarise(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "honest_slashed": round(slashed, 3),
                 "reached": bool(bad) and bad[worst] <= PAY_GOAL and accepted >= ACCEPTANCE_GOAL and slashed == 0,
                 "pay": {strategy: round(value, 3) for strategy, value in means.items()},
+                "pay_range": {strategy: _range(values) for strategy, values in pays.items()},
+                "harmful": {s: _mean(row["harmful"] for row in found if row["strategy"] == s) for s in pays},
                 "split": {strategy: round(statistics.mean(values), 3) for strategy, values in split.items()},
             }
         )
     return summary
+
+
+def _mean(values: Iterable[float]) -> float:
+    return round(statistics.mean(values), 3)
+
+
+def _range(values: Sequence[float]) -> list[float]:
+    return [round(min(values), 3), round(max(values), 3)]
 
 
 def table(summary: Sequence[Mapping[str, Any]], title: str) -> Table:
@@ -88,17 +104,25 @@ def table(summary: Sequence[Mapping[str, Any]], title: str) -> Table:
 
 
 def pay_table(summary: Sequence[Mapping[str, Any]], settings: Sequence[str], title: str) -> Table:
-    """Pay of every strategy (down) under some settings (across)."""
+    """Pay of every strategy (down) under some settings (across): mean over seeds, and the range where there are several."""
     found = Table(title=title, title_justify="left")
     chosen = [entry for setting in settings for entry in summary if entry["setting"] == setting]
     found.add_column("strategy")
     for entry in chosen:
         found.add_column(f"{entry['setting']}, {entry['rounds']}", justify="right")
     for strategy in dict.fromkeys(s for entry in chosen for s in entry["pay"]):
-        cells = [f"{entry['pay'][strategy]:.2f}" if strategy in entry["pay"] else "" for entry in chosen]
-        found.add_row(strategy, *cells)
+        found.add_row(strategy, *(_cell(entry, strategy) for entry in chosen))
     found.add_row("honest accepted", *(f"{entry['honest_accepted']:.0%}" for entry in chosen))
     return found
+
+
+def _cell(entry: Mapping[str, Any], strategy: str) -> str:
+    if strategy not in entry["pay"]:
+        return ""
+    least, most = entry["pay_range"][strategy]
+    spread = f" ({least:.2f}–{most:.2f})" if most > least else ""
+    slashed = entry["harmful"][strategy]
+    return f"{entry['pay'][strategy]:.2f}{spread}" + (f", slashed {slashed:.0%}" if slashed else "")
 
 
 def draw(curves: Mapping[str, Mapping[str, Sequence[tuple[float, float, str]]]], path: Path, title: str) -> None:

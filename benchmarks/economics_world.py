@@ -2,7 +2,7 @@
 
 One federation of honest clients per seed goes through its rounds under the protocol as it stands (docs/protocol.md); each strategy is
 tried as one more trainer of that round, so its update never enters the aggregate. What a scoring variant needs is then a small file:
-losses per row (base and candidates, for slices of 128, 256 and 512 rows), exact cosines, norms.
+losses per row (base and candidates, for slices of 128 and 256 rows), exact cosines, norms. The base is the verifiers', see `LOOKS`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from aggregation import bundle, gram, registry
 from benchmarks import demo_learning
+from benchmarks.constants import localnet_tally
 from benchmarks.demo_learning import Tensors, at_norm
 from benchmarks.economics_measured import Measured, read
 from incentives import scoring
@@ -38,11 +39,12 @@ Matrix = NDArray[np.float64]
 Say = Callable[[str], None]
 
 BASE_MODEL = "all-MiniLM-L6-v2"
-VERSION = 1  # of the files below; a change of what is measured raises it
-SIZES = (128, 256, 512)
+VERSION = 4  # of the files below; a change of what is measured raises it
+SIZES = (128, 256)
 SEALED_POOL = 2_000  # rows from which the stewards of all rounds draw
 BEST_OF = 200
-TIGHT = 2.0  # a norm bound near the honest updates' own norms (1.5 to 2.5), instead of the guideline's 5
+LOOKS = ("protocol", "along", "always")
+"""When the base is moved along the steward's training on the public benchmark: never, once there is a last aggregate, from round 1 on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,18 +57,26 @@ class Settings:
         public: rows of the public benchmark.
         outer_rate: step along the aggregate.
         tally: the protocol's constants, which decide who enters the aggregate.
-        full: rounds in which every strategy is tried; the others leave out splitting, half-leaked slices, and verifiers' own training
-            on the public benchmark.
+        z_milli: thousandths of standard errors that the federation's own verifiers take off a gain.
+        full: (seed, round) in which every strategy is tried; the others leave out what costs trainings or repeats others.
     """
 
     honest: int = 8
     pool: int = 800
     public: int = 500
     outer_rate: float = 0.8
-    tally: scoring.TallyParams = dataclasses.field(
-        default_factory=lambda: scoring.TallyParams(tau=5_000, delta_min=1_000, harm_min=80_000, gain_cap=200_000)
-    )
-    full: tuple[int, ...] = (1, 3)
+    tally: scoring.TallyParams = dataclasses.field(default_factory=localnet_tally)
+    z_milli: int = 0
+    full: tuple[tuple[int, int], ...] = ((0, 1), (0, 3))
+
+
+@dataclasses.dataclass(frozen=True)
+class Tried:
+    """Steps, candidates (none: all) and look-ahead of one measurement; see `World.measure`."""
+
+    etas: tuple[float, ...]
+    only: tuple[str, ...]
+    look: str
 
 
 def sliced(queries: torch.Tensor, codes: torch.Tensor, size: int, temperature: float) -> Matrix:
@@ -119,25 +129,28 @@ def norm(update: Tensors) -> float:
 
 def guideline() -> LearningSpec:
     """The demo's learning settings."""
-    return LearningSpec(base_hash=base_model_hash(find_base_model(BASE_MODEL, None)), model=BASE_MODEL)
+    found = base_model_hash(find_base_model(BASE_MODEL, None))
+    return LearningSpec(base_hash=found, model=BASE_MODEL, confidence=1.0)
 
 
 def key_of(settings: Settings, spec: LearningSpec) -> str:
     """Names the files of one way of measuring."""
     wanted = dataclasses.asdict(settings)
+    for name in ("harm_min", "gain_cap"):  # replayed: they do not decide who enters the aggregate
+        wanted["tally"].pop(name)
     wanted.pop("full")  # says which candidates exist, not what they are
-    learning = {
-        name: value for name, value in spec.to_mapping().items() if name != "confidence"
-    }  # replayed, not measured
+    learning = spec.to_mapping()
+    for name in ("confidence", "lookahead_public"):  # replayed; measured in files of its own
+        learning.pop(name)
     text = json.dumps([VERSION, wanted, learning], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def measured_path(
-    folder: Path, key: str, seed: int, number: int, rows: int, *, etas: tuple[float, ...] = (), is_public: bool = False
+    folder: Path, key: str, seed: int, number: int, rows: int, *, etas: tuple[float, ...] = (), look: str = "protocol"
 ) -> Path:
     """File of a measured round."""
-    chosen = "-".join(map(str, etas)) or ("public" if is_public else "all")
+    chosen = "-".join([*map(str, etas), *([look] if look != "protocol" or not etas else [])])
     return folder / f"{key}-{seed}-{number}-measured-{rows}-{chosen}.npz"
 
 
@@ -187,7 +200,7 @@ class World:
         if not path.exists():
             model, _ = self.state(number)
             trained = [self.federation.update(model, i, number) for i in range(self.own + 1)]
-            np.savez(path, **{f"{n}|{k}": a for n, u in zip(names, trained, strict=True) for k, a in u.items()})
+            _keep(path, dict(zip(names, trained, strict=True)))
         with np.load(path) as found:
             return {n: {k: found[f"{n}|{k}"] for k, _ in self.schema} for n in names}
 
@@ -204,7 +217,7 @@ class World:
         *,
         etas: tuple[float, ...] = (),
         only: tuple[str, ...] = (),
-        is_public: bool = False,
+        look: str = "protocol",
     ) -> Measured:
         """Everything about a round: from disk, or measured and kept.
 
@@ -214,12 +227,12 @@ class World:
             say: told what it cost.
             etas: steps at which updates are tried; none: the guideline's.
             only: candidates that are scored; none: all.
-            is_public: look-ahead also along the update that verifiers train on the public benchmark (`public-reference`).
+            look: one of `LOOKS`.
         """
-        path = measured_path(self.folder, self.key, self.seed, number, rows, etas=etas, is_public=is_public)
+        path = measured_path(self.folder, self.key, self.seed, number, rows, etas=etas, look=look)
         if not path.exists():
             began = process_time()
-            self._measure(path, number, rows, etas or (self.spec.eta,), only, is_public=is_public)
+            self._measure(path, number, rows, Tried(etas or (self.spec.eta,), only, look))
             say(f"{path.stem}: {process_time() - began:.0f} CPU-s")
         return read(path, self.seed, number)
 
@@ -228,21 +241,32 @@ class World:
         order = np.random.default_rng([self.seed, number, 7]).permutation(len(self.pool))[:rows]
         return prepare_pairs(self.model, [self.pool[i] for i in order], self.spec.scoring_precision)
 
-    def _measure(
-        self, path: Path, number: int, rows: int, etas: tuple[float, ...], only: tuple[str, ...], *, is_public: bool
-    ) -> None:
+    def _measure(self, path: Path, number: int, rows: int, tried: Tried) -> None:
+        etas, only, look = tried.etas, tried.only, tried.look
         model, last = self.state(number)
         slice_ = self.slice_rows(number, rows)
         candidates = self.kept_candidates(number, slice_)
-        reference = candidates.get("public-reference") if is_public else None
+        reference = candidates["public-reference"]
         if only:
             candidates = {name: update for name, update in candidates.items() if name in only}
         base, lookahead = self._base(model, last, slice_)
-        if reference is not None:
-            base, _ = self._base(base, reference, slice_)
+        along = 0.0
+        is_along = look == "always" or (look == "along" and last is not None)
+        if is_along:
+            base, along = self._base(base, reference, slice_)
         losses = self._losses(base, candidates, slice_, etas)
-        if number == 1 and self.spec.eta in etas and reference is None:
-            self._check(model, candidates["honest-0"], slice_, losses[self.spec.eta, 256])
+        if (self.seed, number) in self.settings.full and self.spec.eta in etas:
+            wanted = score_updates(
+                self.model,
+                model,
+                last,
+                [candidates["honest-0"]],
+                slice_,
+                eta=self.spec.eta,
+                grid=self.spec.lookahead,
+                public_update=reference if is_along else None,
+            )
+            self._check(wanted[0], losses[self.spec.eta, len(slice_)])
         before = list(self.revealed(number - 1).values())[: self.own] if number > 1 else []
         everybody = [*candidates.values(), *before]
         cosines, to_last = gram.similarity_ppm(everybody, last, self.schema)
@@ -250,7 +274,7 @@ class World:
         accepted: list[int] = []
         if not only:
             honest = list(candidates.values())[: self.own]
-            accepted = self._admitted(number, losses[self.spec.eta, 256], cosines, known)
+            accepted = self._admitted(number, losses[self.spec.eta, SIZES[0]], cosines, known)
             self._advance(model, last, number, {i: honest[i] for i in accepted})
         arrays: dict[str, Any] = {f"{eta}|{size}": array for (eta, size), array in losses.items()}
         np.savez(
@@ -261,6 +285,7 @@ class World:
             to_previous=np.array(cosines)[:count, count:],
             norms=np.array([norm(u) for u in candidates.values()]),
             lookahead=lookahead,
+            along=along,
             accepted=np.array(accepted, np.int64),
             **arrays,
         )
@@ -273,11 +298,11 @@ class World:
         return {s: sliced(queries, codes, s, self.spec.temperature) for s in SIZES if s <= len(slice_)}
 
     def _base(self, model: Tensors, last: Tensors | None, slice_: PreparedPairs) -> tuple[Tensors, float]:
-        """Look-ahead, decided on the first 256 rows for every slice alike."""
+        """Look-ahead, decided on all measured rows for every slice alike."""
         best, chosen, least = model, 0.0, np.inf
         for step in self.spec.lookahead if last is not None else (0.0,):
             candidate = stepped(model, last, step) if last is not None and step else model
-            loss = float(self._embedded(candidate, slice_)[256][0].mean()) if last is not None else 0.0
+            loss = float(self._embedded(candidate, slice_)[len(slice_)][0].mean()) if last is not None else 0.0
             if loss < least:
                 best, chosen, least = candidate, step, loss
         return best, chosen
@@ -285,32 +310,38 @@ class World:
     def _losses(
         self, base: Tensors, candidates: Mapping[str, Tensors], slice_: PreparedPairs, etas: tuple[float, ...]
     ) -> dict[tuple[float, int], Matrix]:
+        """Losses by row of the base and of every candidate; equal updates are tried once."""
         start = self._embedded(base, slice_)
         found: dict[tuple[float, int], list[Matrix]] = {(eta, size): [start[size]] for eta in etas for size in start}
+        known: dict[tuple[float, bytes], dict[int, Matrix]] = {}
         for update in candidates.values():
+            content = hashlib.sha256(b"".join(a.tobytes() for a in update.values())).digest()
             for eta in etas:
-                still = not any(a.any() for a in update.values())
-                for size, matrix in (start if still else self._embedded(stepped(base, update, eta), slice_)).items():
+                if not any(a.any() for a in update.values()):
+                    known[eta, content] = start
+                if (eta, content) not in known:
+                    known[eta, content] = self._embedded(stepped(base, update, eta), slice_)
+                for size, matrix in known[eta, content].items():
                     found[eta, size].append(matrix)
         return {key: np.stack(matrices) for key, matrices in found.items()}
 
-    def _check(self, model: Tensors, update: Tensors, slice_: PreparedPairs, losses: Matrix) -> None:
-        """The row losses give what a verifier would write, to 1 ppm."""
-        if len(slice_) != losses.shape[2]:
-            return
-        wanted = score_updates(self.model, model, None, [update], slice_, eta=self.spec.eta, grid=self.spec.lookahead)[
-            0
-        ]
-        got = round(1e6 * float((losses[0, 0] - losses[1, 0]).mean()))
+    def _check(self, wanted: int, losses: Matrix) -> None:
+        """The row losses give for the first honest client what a verifier writes, to 1 ppm."""
+        got = self._gain(losses, 0, 1_000)
         if abs(wanted - got) > 1:
             raise AssertionError(f"score_updates gives {wanted} ppm, the losses by row {got} ppm.")
+
+    def _gain(self, losses: Matrix, place: int, z_milli: int) -> int:
+        """What an honest verifier finds for one candidate on the first slice, before novelty."""
+        rows: list[int] = np.rint(1e6 * (losses[0, 0] - losses[1 + place, 0])).astype(np.int64).tolist()
+        return scoring.confident_gain(rows, z_milli)
 
     def _admitted(self, number: int, losses: Matrix, cosines: list[list[int]], to_last: list[int]) -> list[int]:
         """Honest clients accepted by the protocol as it stands."""
         n = self.own
         order = np.random.default_rng([self.seed, number, 3]).permutation(n).tolist()
         novelty = scoring.novelty_ppm([row[:n] for row in cosines[:n]], to_last[:n], order)
-        gains = [round(1e6 * float((losses[0, 0] - losses[1 + i, 0]).mean())) for i in range(n)]
+        gains = [self._gain(losses, i, self.settings.z_milli) for i in range(n)]
         fields = [
             scoring.encode_gain(scoring.effective_gain(gain, new)) for gain, new in zip(gains, novelty, strict=True)
         ]
@@ -323,7 +354,8 @@ class World:
             sent = {bytes([i]): update for i, update in accepted.items()}
             last = dict(registry.parse(registry.DEFAULT).aggregate(sent, self.schema).tensors)
             model = stepped(model, last, self.settings.outer_rate)
-        kept = {f"m:{k}": model[k] for k, _ in self.schema} | {f"l:{k}": a for k, a in (last or {}).items()}
+        kept: dict[str, Any] = {f"m:{k}": model[k] for k, _ in self.schema}
+        kept |= {f"l:{k}": a for k, a in (last or {}).items()}
         np.savez(self._path(number, "state"), **kept)
 
     # --- strategies ---
@@ -333,7 +365,7 @@ class World:
         path = self._path(number, "candidates")
         if not path.exists():
             made = self.candidates(number, slice_)
-            np.savez(path, **{f"{n}|{k}": a for n, u in made.items() for k, a in u.items()})
+            _keep(path, made)
         with np.load(path) as found:
             names = list(dict.fromkeys(name.split("|")[0] for name in found.files))
             return {n: {k: found[f"{n}|{k}"] for k, _ in self.schema} for n in names}
@@ -345,15 +377,21 @@ class World:
         rng = np.random.default_rng([self.seed, number, 11])
         found = dict(honest)
         window = self.federation.window(self.own, number)
-        for name, share in (("noisy-20", 0.2), ("noisy-40", 0.4), ("shuffled", 1.0)):
+        is_full = (self.seed, number) in self.settings.full
+        shares = {"noisy-20": 0.2, "noisy-40": 0.4, "shuffled": 1.0}
+        for name, share in shares.items() if is_full else list(shares.items())[1:]:
             found[name] = self._fit(model, _mispaired(window, partly_shuffled(len(window), share, rng)), number)
+        found["public-reference"] = self._fit(model, self.public, number, seed=1)
         found["public"] = self._fit(model, self.public, number)
-        found["leak-256"] = self._fit(model, _rows(slice_, range(256)), number)
-        if number in self.settings.full:
-            found["public-reference"] = self._fit(model, self.public, number, seed=1)
-            found["leak-128"] = self._fit(model, _rows(slice_, [*range(128), *range(128)]), number)
+        ahead = stepped(model, found["public"], 1.0)
+        found["public-next"] = self._fit(ahead, self.public, number)
+        both = {k: a + found["public-next"][k] for k, a in found["public"].items()}
+        found["public-twice"] = both if norm(both) <= self.spec.max_norm else at_norm(both, self.spec.max_norm)
+        found["leak"] = self._fit(model, slice_, number)
+        if is_full:
+            found["leak-half"] = self._fit(model, _rows(slice_, [*range(128), *range(128)]), number)
             found |= self._split(model, window, number)
-        found |= self._made_up(honest, found["public"], last, number, rng)
+        found |= self._made_up(honest, found, last, number, rng)
         return found
 
     def _split(self, model: Tensors, window: PreparedPairs, number: int) -> dict[str, Tensors]:
@@ -369,12 +407,13 @@ class World:
     def _made_up(
         self,
         honest: Mapping[str, Tensors],
-        public: Tensors,
+        trained: Mapping[str, Tensors],
         last: Tensors | None,
         number: int,
         rng: np.random.Generator,
     ) -> dict[str, Tensors]:
         """Strategies that train nothing."""
+        public, is_full = trained["public"], (self.seed, number) in self.settings.full
         bound, usual = self.spec.max_norm, float(np.median([norm(honest[f"honest-{i}"]) for i in range(self.own)]))
         shape = honest["self"]
         size = sum(a.size for a in shape.values())
@@ -389,35 +428,43 @@ class World:
         found = {
             "zero": {k: np.zeros_like(a) for k, a in shape.items()},
             "random-0": at_norm(noise(), bound),
-            "random-1": at_norm(noise(), bound),
             "random-small": at_norm(noise(), usual),
             "best-of-200": at_norm(_shaped(best, shape), bound),
+            "flipped": at_norm({k: -a for k, a in honest["self"].items()}, bound),
+            "flipped-small": {k: -a for k, a in honest["self"].items()},
             "copy": dict(honest["honest-0"]),
             "copy-90": towards(honest["honest-0"], 0.9, rng),
             "copy-70": towards(honest["honest-0"], 0.7, rng),
         }
-        copied = {"copy": found["copy"], "public": public}
+        copied = {"public": public} | ({"copy": found["copy"]} if is_full else {})
         if last is not None:
             earlier = self.revealed(number - 1)
             copied |= {"replay": dict(last), "other-last": earlier["honest-1"]}
             found |= {
                 "replay": dict(last),
-                "replay-scaled": at_norm(last, bound),
-                "replay-90": towards(at_norm(last, usual), 0.9, rng),
-                "replay-70": towards(at_norm(last, usual), 0.7, rng),
                 "own-last": dict(earlier["self"]),
                 "other-last": dict(earlier["honest-1"]),
             }
+            if is_full:
+                found |= {
+                    "random-1": at_norm(noise(), bound),
+                    "replay-scaled": at_norm(last, bound),
+                    "replay-90": towards(at_norm(last, usual), 0.9, rng),
+                    "replay-70": towards(at_norm(last, usual), 0.7, rng),
+                }
         found |= {f"{name}-buried": buried(update, bound, rng) for name, update in copied.items()}
         for place in (0, 1):
             found[f"self-buried-{place}"] = buried(honest["self"], bound, rng)
-            small = {k: np.float32(0.7) * a for k, a in at_norm(honest["self"], TIGHT).items()}
-            found[f"self-tight-{place}"] = buried(small, TIGHT, rng)
         return found
 
     def _fit(self, model: Tensors, pairs: PreparedPairs, number: int, seed: int = 0) -> Tensors:
         fit(self.model, model, pairs, self.spec, seed=1_000 * self.seed + 10 * number + self.own + 500 * seed)
         return clipped_update(self.model, model, self.spec.max_norm)[0]
+
+
+def _keep(path: Path, updates: Mapping[str, Tensors]) -> None:
+    arrays: dict[str, Any] = {f"{n}|{k}": a for n, u in updates.items() for k, a in u.items()}
+    np.savez(path, **arrays)
 
 
 def _rows(pairs: PreparedPairs, rows: Any) -> PreparedPairs:

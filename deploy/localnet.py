@@ -2,7 +2,7 @@
 
 Folder of one network::
 
-    manifest.json guideline.json public.jsonl swarm.key
+    network.toml manifest.json guideline.json public.jsonl swarm.key      what an operator needs to join
     anvil.log committee/… nodes/0/{commonweight.toml,keys/,data/,process.log} … lock
 """
 
@@ -38,7 +38,9 @@ from node.store import write_atomic
 SEATS = 3
 SCRYPT_N = 1 << 14
 """Cost of the test keystores: eight of them open at once on a small machine. An operator's own keystore uses the full cost."""
-START_SECONDS = 120.0
+START_SECONDS = 300.0
+NETWORK_FILE = "network.toml"
+"""What `commonweight node init --network` takes."""
 MEMBER_ROLES = ("applicant", "trainer", "verifier", "attester", "keeper", "challenger", "juror")
 SEAT_ROLES = ("reviewer", "steward")
 
@@ -60,6 +62,8 @@ class LocalnetPlan:
         cache: folder of extracted pairs, shared by all.
         repositories: data of each node; None deals out the installed packages.
         port: of the chain's RPC; 0 takes a free one.
+        spare: funded accounts for newcomers (`Localnet.newcomer`).
+        people_review_from: from this round on the seats leave applications to people; 0: never.
     """
 
     folder: Path
@@ -74,6 +78,8 @@ class LocalnetPlan:
     cache: Path = Path("build/cache/pairs")
     repositories: Sequence[Sequence[str]] | None = None
     port: int = 0
+    spare: int = 0
+    people_review_from: int = 0
 
 
 @dataclass(slots=True)
@@ -178,15 +184,15 @@ class Localnet:
         plan = self.plan
         self._take_folder()
         self.anvil = await Anvil.start(
-            AnvilOptions(port=plan.port, accounts=plan.nodes + SEATS + 2, log=plan.folder / "anvil.log")
+            AnvilOptions(port=plan.port, accounts=plan.nodes + SEATS + 2 + plan.spare, log=plan.folder / "anvil.log")
         )
         self.report(f"chain {self.anvil.options.chain_id} on {self.anvil.url}")
         self._make_accounts(self.anvil)
         await self._deploy(self.anvil)
         await self._start_committee()
-        contact = await self._wait_contact()
+        self._write_network(await self._wait_contact())
         for member in self.members:
-            self._write_config(member, contact)
+            self._write_config(member)
             member.child = self._start_member(member)
         self.report(f"{plan.nodes} nodes started, each with its own keystore, IPFS node and libp2p host")
 
@@ -257,7 +263,11 @@ class Localnet:
                 "chain": {"rpc": self.url},
                 "keys": {"folder": f"seat-{seat}/keys", "password_file": f"seat-{seat}/keys/password"},
                 "ipfs": {"swarm_key_file": "../swarm.key"},
-                "learning": {"cache": str(self.plan.cache.resolve())},
+                "learning": {
+                    "cache": str(self.plan.cache.resolve()),
+                    "base_model": str(self.plan.founding.base_model),
+                },
+                "review": {"before_round": self.plan.people_review_from},
                 "steward": {
                     "rounds": self.plan.rounds,
                     "min_members": self.plan.nodes,
@@ -282,13 +292,19 @@ class Localnet:
             f"The committee did not come up within {START_SECONDS:.0f} s.", hint=f"Read {self.committee.log}."
         )
 
-    def _write_config(self, member: Member, contact: Mapping[str, list[str]]) -> None:
+    def _write_network(self, contact: Mapping[str, list[str]]) -> None:
         settings: dict[str, Mapping[str, Any]] = {
-            "node": {"name": member.name, "roles": MEMBER_ROLES},
-            "network": _network_files("../.."),
             "chain": {"rpc": self.url},
-            "ipfs": {"bootstrap": contact["ipfs"], "swarm_key_file": "../../swarm.key"},
+            "network": _network_files("."),
+            "ipfs": {"bootstrap": contact["ipfs"], "swarm_key_file": "swarm.key"},
             "p2p": {"bootstrap": contact["p2p"]},
+        }
+        write_toml(self.plan.folder / NETWORK_FILE, settings)
+
+    def _write_config(self, member: Member, roles: Sequence[str] = MEMBER_ROLES) -> None:
+        settings: dict[str, Mapping[str, Any]] = {
+            "node": {"name": member.name, "roles": roles},
+            "network": {"file": f"../../{NETWORK_FILE}"},
             "learning": {
                 "repositories": member.repositories,
                 "seed": self.plan.seed,
@@ -297,6 +313,31 @@ class Localnet:
             },
         }
         write_toml(member.config, settings)
+
+    def newcomer(self, repositories: Sequence[str]) -> Member:
+        """Folder, funded key and settings of somebody who will apply (`commonweight join apply`); it is not started.
+
+        Raises:
+            SetupError: no spare account is left.
+        """
+        index = len(self.members)
+        assert self.anvil is not None, "the network has not been started"
+        if index >= self.plan.nodes + self.plan.spare:
+            raise SetupError("No spare account is left.", hint="Raise the plan's `spare`.")
+        home = self.plan.folder / "nodes" / str(index)
+        signer = _keystore(home / "keys", self.anvil.key(2 + SEATS + index))
+        member = Member(index, home, signer.address, tuple(repositories), is_attacker=False)
+        self._write_config(member, tuple(role for role in MEMBER_ROLES if role != "applicant"))
+        self.members.append(member)
+        return member
+
+    def start(self, member: Member) -> None:
+        """Start a newcomer's node."""
+        member.child = self._start_member(member)
+
+    def seat_config(self, seat: int) -> Path:
+        """Settings of a committee seat, for commands at it."""
+        return self.plan.folder / "committee" / f"seat-{seat}.toml"
 
     def _start_member(self, member: Member) -> Child:
         if member.is_attacker:

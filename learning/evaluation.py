@@ -1,14 +1,15 @@
 """Measures checkpoints and scores updates on a benchmark slice. Pure functions of model, data and settings.
 
-docs/protocol.md, "Effective gain": base = parent + t·(last aggregate), t the look-ahead that fits the slice best; raw gain =
-round(10⁶·(L(base) − L(base + η·update))) with L the contrastive loss of the whole slice in nats. Where the guideline asks for confidence,
-the gain is that of the rows less so many standard errors (`incentives.scoring.confident_gain`).
+docs/protocol.md, "Effective gain": base = parent + t·(last aggregate) + s·(public update), t and then s the look-aheads that fit the slice
+best; raw gain = the mean gain of the slice's rows from base to base + η·update, less so many standard errors as the guideline asks for
+(`incentives.scoring.confident_gain`); for none, round(10⁶·(L(base) − L(base + η·update))) with L the contrastive loss in nats.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,7 @@ def score_updates(
     eta: float,
     grid: Sequence[float],
     public_update: Update | None = None,
+    public_grid: Sequence[float] | None = None,
 ) -> list[int]:
     """Raw gain of each update in ppm of a nat (see the module's head); positive is better.
 
@@ -55,32 +57,29 @@ def score_updates(
         slice: benchmark pairs.
         eta: step at which an update is tried.
         grid: look-ahead multiples of the last aggregate; the first with the least loss wins.
-        public_update: what training on the public benchmark gives; the base is then moved along it by the same grid, so that nobody is
-            paid for what everybody could train (docs/economics.md). None: not done.
+        public_update: the steward's training on the public benchmark; the base is then moved along it as well, so that nobody is paid
+            for what everybody could train (docs/adr/0018-public-look-ahead.md). None: the slice holds no valid one.
+        public_grid: multiples of it; None: those of ``grid``.
 
     Raises:
-        ModelError: an update or aggregate of other names or shapes.
+        ModelError: an update, aggregate or public update of other names or shapes.
         DataError: fewer than two pairs.
     """
     prepared = prepare_pairs(model, slice, model.spec.scoring_precision)
-    base, base_loss = checkpoint, _slice_loss(model, checkpoint, prepared)
-    for direction in (last_aggregate, public_update):
+    base, before = checkpoint, _losses(model, checkpoint, prepared)
+    for direction, steps in ((last_aggregate, grid), (public_update, grid if public_grid is None else public_grid)):
         if direction is None:
             continue
         start = base
-        for step in grid:
+        for step in steps:
             if step == 0:
                 continue
             candidate = stepped(start, direction, step)
-            loss = _slice_loss(model, candidate, prepared)
-            if loss < base_loss:
-                base, base_loss = candidate, loss
-    moved = (stepped(base, update, eta) for update in updates)
-    if model.spec.confidence == 0:
-        return [_gain(base_loss, _slice_loss(model, tried, prepared)) for tried in moved]
-    before = _row_losses(model, base, prepared)
+            after = _losses(model, candidate, prepared)
+            if after.mean < before.mean:
+                base, before = candidate, after
     z_milli = round(1_000 * model.spec.confidence)
-    return [_confident(before, _row_losses(model, tried, prepared), z_milli) for tried in moved]
+    return [_gain(before, _losses(model, stepped(base, update, eta), prepared), z_milli) for update in updates]
 
 
 def stepped(checkpoint: Checkpoint, update: Update, step: float) -> dict[str, NDArray[np.float32]]:
@@ -96,24 +95,28 @@ def stepped(checkpoint: Checkpoint, update: Update, step: float) -> dict[str, ND
     return {**checkpoint, **{name: old[name] + factor * update[name].astype(np.float32) for name in old}}
 
 
-def _gain(before: float, after: float) -> int:
-    return to_ppm(before - after) if math.isfinite(after) else WORST_GAIN
+@dataclass(frozen=True, slots=True)
+class _Losses:
+    """Contrastive loss of a slice and each row's share of it, nats."""
+
+    mean: float
+    rows: NDArray[np.float64]
 
 
-def _confident(before: NDArray[np.float64], after: NDArray[np.float64], z_milli: int) -> int:
-    if not np.isfinite(after).all():
-        return WORST_GAIN
-    rows: list[int] = np.rint(PPM * (before - after)).astype(np.int64).tolist()
-    return confident_gain(rows, z_milli)
-
-
-def _row_losses(model: Encoder, checkpoint: Checkpoint, prepared: PreparedPairs) -> NDArray[np.float64]:
+def _losses(model: Encoder, checkpoint: Checkpoint, prepared: PreparedPairs) -> _Losses:
     model.load(checkpoint)
     precision = model.spec.scoring_precision
-    queries, codes = model.embed_all(prepared.queries, precision), model.embed_all(prepared.codes, precision)
-    found = contrastive_rows(queries.double(), codes.double(), temperature=model.spec.temperature)
-    return np.asarray(found.cpu().numpy(), np.float64)
+    queries, codes = (model.embed_all(side, precision).double() for side in (prepared.queries, prepared.codes))
+    temperature = model.spec.temperature
+    rows = contrastive_rows(queries, codes, temperature=temperature)
+    mean = contrastive_loss(queries, codes, temperature=temperature)
+    return _Losses(float(mean), np.asarray(rows.cpu().numpy(), np.float64))
 
 
-def _slice_loss(model: Encoder, checkpoint: Checkpoint, prepared: PreparedPairs) -> float:
-    return evaluate(model, checkpoint, prepared)["loss"]
+def _gain(before: _Losses, after: _Losses, z_milli: int) -> int:
+    if not (math.isfinite(after.mean) and np.isfinite(after.rows).all()):
+        return WORST_GAIN
+    if z_milli == 0:
+        return to_ppm(before.mean - after.mean)
+    rows: list[int] = np.rint(PPM * (before.rows - after.rows)).astype(np.int64).tolist()
+    return confident_gain(rows, z_milli)

@@ -44,6 +44,7 @@ class LearningSpec:
         eta: step at which a verifier tries an update.
         confidence: standard errors over the rows of the slice that are taken off a gain (`incentives.scoring.confident_gain`).
         lookahead: multiples of the last aggregate tried as scoring base.
+        lookahead_public: multiples of the steward's public update tried after those; ``[0.0]`` does without (docs/adr/0018).
         precision: ``bf16`` (autocast) or ``float32``, for training.
         scoring_precision: the same for evaluating and scoring.
     """
@@ -70,6 +71,7 @@ class LearningSpec:
     eta: float = 0.25
     confidence: float = 0.0
     lookahead: tuple[float, ...] = (0.0, 0.5, 1.0)
+    lookahead_public: tuple[float, ...] = (0.0,)
     precision: str = "bf16"
     scoring_precision: str = "bf16"
 
@@ -90,9 +92,10 @@ class LearningSpec:
         targets = self.lora_targets
         _require(bool(targets) and len(set(targets)) == len(targets), "lora_targets", "distinct and not empty")
         _require(set(targets) <= set(TARGETS), "lora_targets", f"out of {', '.join(TARGETS)}")
-        grid = self.lookahead
-        _require(bool(grid) and grid[0] == 0 and len(grid) <= 8, "lookahead", "1 to 8 numbers, the first 0")
-        _require(all(0 <= a < b <= 2 for a, b in pairwise(grid)), "lookahead", "ascending, at most 2")
+        for name in ("lookahead", "lookahead_public"):
+            grid = getattr(self, name)
+            _require(bool(grid) and grid[0] == 0 and len(grid) <= 8, name, "1 to 8 numbers, the first 0")
+            _require(all(0 <= a < b <= 2 for a, b in pairwise(grid)), name, "ascending, at most 2")
         _require(self.optimiser in {"adamw", "sgd"}, "optimiser", "adamw or sgd")
         for name in ("precision", "scoring_precision"):
             _require(getattr(self, name) in {"bf16", "float32"}, name, "bf16 or float32")

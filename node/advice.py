@@ -1,10 +1,18 @@
-"""Whether a dispute is open to us and worth its bond: the chain's rules and what this node found out by itself. Pure."""
+"""What to tell people: whether a dispute is open and worth its bond, and what a contract's refusal means. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import IntEnum
+from functools import cache
+from importlib import resources
+from string import Formatter
+from typing import Any
 
+from incentives.rewards import CWT
 from incentives.scoring import (
     FIRST_NUMERIC,
     MALFORMED,
@@ -17,10 +25,24 @@ from incentives.scoring import (
     tally,
     word_field,
 )
+from node.adapters.abi import CONTRACTS, contract_abi
 from node.protocol.dispute import Dispute
+from node.protocol.errors import TransactionReverted
 from node.protocol.sortition import assigned_updates, plan_jury
 from node.protocol.state import Round, State
-from node.protocol.types import Address, CourtParams, DisputeKind, Phase, RoundParams, Scoring, UpdateStatus
+from node.protocol.types import (
+    Address,
+    CourtParams,
+    DisputeKind,
+    Fault,
+    MemberStatus,
+    Outcome,
+    Phase,
+    RoundParams,
+    Scoring,
+    UpdateStatus,
+    VoidReason,
+)
 from node.roles.juror import RIGHT, aggregate_ballot
 from node.roles.view import Facts
 
@@ -165,3 +187,83 @@ def _advice(
         ours=ours,
         reasons=tuple(why),
     )
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a custom error means: what happened, why, what to try; braces name arguments (``refusals.toml`` beside the ABIs)."""
+
+    what: str
+    why: str
+    hint: str
+
+
+_NAMES: Mapping[str, type[IntEnum] | tuple[str, ...]] = {
+    "phase": Phase,
+    "member": MemberStatus,
+    "verdict": UpdateStatus,
+    "fault": Fault,
+    "void": VoidReason,
+    "kind": DisputeKind,
+    "outcome": Outcome,
+    "entry": ("none", "committed", "revealed"),
+    "seal": ("unsealed", "committed", "revealed"),
+    "application": ("none", "open", "approved", "refused", "in probation"),
+    "standing": ("unknown", "active", "retired"),
+    "pausable": ("joining of newcomers", "opening of rounds", "locking of tokens", "publishing of releases"),
+}
+"""Ways to show a number of an enum. The others: ``time`` (seconds since 1970), ``cwt`` (10⁻¹⁸ tokens), ``text`` (bytes32)."""
+
+_AFTER_9999 = 253_402_300_800
+
+
+@cache
+def refusals() -> Mapping[str, Refusal]:
+    """Every refusal, by the error's name, or ``Contract.Name`` where two contracts mean different ones by it."""
+    text = resources.files("node.adapters.abi").joinpath("refusals.toml").read_text("utf-8")
+    return {name: Refusal(*entry) for name, entry in tomllib.loads(text).items()}
+
+
+def explained(error: TransactionReverted) -> TransactionReverted:
+    """``error`` in words, with its cause and a way on; itself where it is none of our contracts' or was explained before."""
+    for contract in CONTRACTS:
+        for entry in contract_abi(contract).errors.values():
+            if entry.name != error.error or len(entry.inputs) != len(error.arguments):
+                continue
+            found = refusals().get(f"{contract}.{entry.name}") or refusals().get(entry.name)
+            if found is None or error.why:
+                return error
+            values = dict(zip((one["name"] for one in entry.inputs), error.arguments, strict=True))
+            told = TransactionReverted(error.error, error.arguments, call=error.call, hint=error.hint or found.hint)
+            told.what = f"{told.what} {fill(found.what, values)}"
+            told.why = found.why
+            return told
+    return error
+
+
+def fill(text: str, values: Mapping[str, Any]) -> str:
+    """``text`` with the arguments put in; raises KeyError where it names an argument or a way to show it that is unknown."""
+    pieces = []
+    for before, name, way, _ in Formatter().parse(text):
+        pieces.append(before + ("" if name is None else _shown(values[name], way or "")))
+    return "".join(pieces)
+
+
+def _shown(value: Any, way: str) -> str:
+    if way == "time" and 0 < value < _AFTER_9999:
+        return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if way == "cwt":
+        return f"{value / CWT:,.2f} CWT"
+    if way == "text":
+        return bytes(value).rstrip(b"\0").decode("ascii", "backslashreplace")
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if way in {"", "time"}:
+        return str(value)
+    names = _NAMES[way]
+    if not 0 <= value < len(names):
+        return str(value)
+    return names[value] if isinstance(names, tuple) else names(value).name.replace("_", " ").lower()

@@ -1,4 +1,7 @@
-"""Settings of one node: defaults < TOML file < environment < flags. Unknown keys are refused with the nearest known one.
+"""Settings of one node: defaults < network file < own TOML file < environment < flags. Unknown keys are refused with a near one.
+
+A network file (``network.file``) is what a community hands to its operators: `NETWORK_KEYS` with paths relative to itself. It may
+not set anything that is the operator's own business (keys, data, roles, device), whoever wrote it.
 
 Environment: ``COMMONWEIGHT_<SECTION>_<KEY>``, e.g. ``COMMONWEIGHT_CHAIN_RPC``; flags: ``--set section.key=value``. Both take TOML
 values, and plain text where a text is expected. Relative paths are relative to the TOML file. docs/configuration.md lists every
@@ -19,6 +22,18 @@ from node.driver import ROLES
 from node.protocol.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "COMMONWEIGHT_"
+NETWORK_KEYS = frozenset(
+    {
+        "chain.rpc",
+        "network.manifest",
+        "network.guideline",
+        "network.public_benchmark",
+        "ipfs.bootstrap",
+        "ipfs.swarm_key_file",
+        "p2p.bootstrap",
+    }
+)
+"""What a network file may set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +52,9 @@ class NodeSection:
 class NetworkSection:
     """Which community."""
 
+    file: str = field(
+        default="", metadata={"help": "the community's network file, which gives this section, RPC and first contacts"}
+    )
     manifest: Path = field(default=Path("manifest.json"), metadata={"help": "deployment manifest: chain, contracts"})
     guideline: Path = field(default=Path("guideline.json"), metadata={"help": "the developer guideline"})
     public_benchmark: Path = field(
@@ -102,6 +120,15 @@ class StewardSection:
 
 
 @dataclass(frozen=True, slots=True)
+class ReviewSection:
+    """How a committee seat reviews newcomers."""
+
+    before_round: int = field(
+        default=0, metadata={"help": "from this round on people review, not the node; 0: the node always does"}
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class PaceSection:
     """How eagerly the node works."""
 
@@ -112,11 +139,22 @@ class PaceSection:
 
 
 @dataclass(frozen=True, slots=True)
+class OperationsSection:
+    """What watches the node."""
+
+    host: str = field(default="127.0.0.1", metadata={"help": "address that /healthz, /metrics and /status listen on"})
+    port: int = field(default=0, metadata={"help": "their port; 0 serves none"})
+
+
+@dataclass(frozen=True, slots=True)
 class WebSection:
     """The dashboard that a running node serves, read-only."""
 
     port: int = field(default=0, metadata={"help": "port of the dashboard; 0 serves none"})
-    host: str = field(default="127.0.0.1", metadata={"help": "address it listens on; another than this machine's own lets others look"})
+    host: str = field(
+        default="127.0.0.1",
+        metadata={"help": "address it listens on; another than this machine's own lets others look"},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +169,9 @@ class Config:
     p2p: P2PSection = field(default_factory=P2PSection)
     learning: LearningSection = field(default_factory=LearningSection)
     steward: StewardSection = field(default_factory=StewardSection)
+    review: ReviewSection = field(default_factory=ReviewSection)
     pace: PaceSection = field(default_factory=PaceSection)
+    operations: OperationsSection = field(default_factory=OperationsSection)
     web: WebSection = field(default_factory=WebSection)
 
 
@@ -146,19 +186,7 @@ def load_config(path: Path, *, environment: Mapping[str, str] | None = None, fla
     Raises:
         ConfigError: the file is missing or not TOML, a key is unknown, or a value has the wrong kind.
     """
-    try:
-        raw = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"There is no configuration at {path}.", hint="`commonweight node init` writes one."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}.") from error
-    layered: dict[str, dict[str, Any]] = {}
-    for section, values in raw.items():
-        if not isinstance(values, dict):
-            raise ConfigError(f"{path}: {section!r} is not a section.", hint=_nearest(section, _sections()))
-        layered[section] = dict(values)
+    layered = _read(path, "`commonweight node init` writes one.")
     for key, text in sorted((environment or {}).items()):
         if key.startswith(ENVIRONMENT_PREFIX):
             _set(layered, key.removeprefix(ENVIRONMENT_PREFIX).lower().split("_", 1), text, f"environment {key}")
@@ -167,7 +195,44 @@ def load_config(path: Path, *, environment: Mapping[str, str] | None = None, fla
         if not separator:
             raise ConfigError(f"--set {flag!r} is not of the form section.key=value.")
         _set(layered, name.split(".", 1), text, f"--set {name}")
+    file = layered.get("network", {}).get("file")
+    if isinstance(file, str) and file:
+        for section, values in _read_network(path.parent / file).items():
+            layered[section] = values | layered.get(section, {})
     return _build(layered, path)
+
+
+def _read(path: Path, hint: str) -> dict[str, dict[str, Any]]:
+    """Sections of a TOML file."""
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"There is no configuration at {path}.", hint=hint) from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.", hint=hint) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}.") from error
+    for section, values in raw.items():
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path}: {section!r} is not a section.", hint=_nearest(section, _sections()))
+    return {section: dict(values) for section, values in raw.items()}
+
+
+def _read_network(path: Path) -> dict[str, dict[str, Any]]:
+    """Sections of a network file, its paths made absolute."""
+    sections = _read(path, "network.file names the community's network file.")
+    for section, values in sections.items():
+        for key, value in values.items():
+            name = f"{section}.{key}"
+            if name not in NETWORK_KEYS:
+                raise ConfigError(
+                    f"{path}: a network file cannot set {name}.",
+                    why="Only what the whole community shares belongs there; the rest is each operator's own.",
+                    hint=_nearest(name, sorted(NETWORK_KEYS)),
+                )
+            if isinstance(value, str) and get_type_hints(_sections()[section])[key] is Path:
+                values[key] = str((path.parent / value).resolve())
+    return sections
 
 
 def _sections() -> dict[str, type]:
@@ -244,8 +309,9 @@ def describe() -> list[tuple[str, str, Any, str]]:
     return rows
 
 
-def template() -> str:
-    """A settings file with every key at its default, commented out, and its meaning."""
+def template(given: Mapping[str, Any] | None = None) -> str:
+    """A settings file with every key and its meaning: those in ``given`` (by dotted name) set, the others commented out."""
+    given = given or {}
     lines = ["# Settings of a Commonweight node. Uncomment what you change; see docs/configuration.md."]
     section = ""
     for name, _kind, default, text in describe():
@@ -253,6 +319,7 @@ def template() -> str:
         if head != section:
             lines += ["", f"[{head}]"]
             section = head
-        value = list(default) if isinstance(default, tuple) else str(default) if isinstance(default, Path) else default
-        lines.append(f"# {key} = {json.dumps(value)}  # {text}")
+        value = given.get(name, default)
+        value = list(value) if isinstance(value, tuple | list) else str(value) if isinstance(value, Path) else value
+        lines.append(f"{'' if name in given else '# '}{key} = {json.dumps(value)}  # {text}")
     return "\n".join(lines) + "\n"

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from node.executor import Executor
+from node.following import wanted
 from node.ports import EVENT_CHUNK, Chain, Clock, Gossip
 from node.protocol import messages
 from node.protocol.cid import cid_from_digest
@@ -30,7 +31,7 @@ from node.protocol.errors import (
 from node.protocol.state import State, apply
 from node.protocol.types import Address, Call, CourtParams, Phase, RoundParams, Scoring
 from node.roles import attester, challenger, juror, keeper, membership, steward, trainer, verifier
-from node.roles.actions import Action, Submit
+from node.roles.actions import Action, FollowGuideline, Submit
 from node.roles.steward import StewardPlan
 from node.roles.view import View
 
@@ -54,24 +55,24 @@ class DriverConfig:
         params: constants of the rounds.
         court: constants of the disputes.
         scoring: how verdicts are reached under the founding guideline.
-        seats: committee seats in order.
         first_block: block of the deployment.
         poll_seconds: pause between polls.
         stagger: seconds between ranks (`View.is_my_turn`).
         plan: what a steward opens.
         last_round: stop after this round is over and claimed; 0 is never.
+        review_before: from this round on a reviewer leaves applications to people; 0 is never.
     """
 
     roles: tuple[str, ...]
     params: RoundParams
     court: CourtParams
     scoring: Scoring
-    seats: tuple[Address, ...]
     first_block: int
     poll_seconds: float = 0.5
     stagger: int = 4
     plan: StewardPlan = NO_PLAN
     last_round: int = 0
+    review_before: int = 0
 
     def __post_init__(self) -> None:
         unknown = [role for role in self.roles if role not in ROLES]
@@ -97,6 +98,8 @@ class Driver:
         clock: paces the loop.
         config: see `DriverConfig`.
         on_status: receives the status after every poll that changed something.
+        state: the network, as of the last block read.
+        polled_at: when the chain was last read, on ``clock``.
     """
 
     executor: Executor
@@ -104,6 +107,7 @@ class Driver:
     config: DriverConfig
     on_status: Callable[[dict[str, Any]], None] | None = None
     state: State = field(default_factory=State)
+    polled_at: float = 0.0
     _next_block: int = 0
     _running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _done: set[str] = field(default_factory=set)
@@ -111,6 +115,7 @@ class Driver:
     _hello_at: float = 0.0
     _error: str = ""
     _refusal: str = ""
+    _notice: str = ""
     _now: int = 0
     _is_founded: bool = False
 
@@ -132,7 +137,7 @@ class Driver:
             while not self._is_finished():
                 try:
                     await self.poll()
-                    self._error = ""
+                    self._error, self.polled_at = "", self.clock.now()
                 except ChainError as error:
                     self._error = str(error)
                     log.warning("chain: %s", error)
@@ -181,19 +186,22 @@ class Driver:
             chain_id=self.executor.chain_id,
             round_manager=self.executor.round_manager,
             court=self.executor.court,
-            seats=self.config.seats,
             stagger=self.config.stagger,
         )
 
     def due(self, view: View) -> Sequence[Action]:
-        """What our roles want done now. A round under another guideline than ours is none of our business."""
-        if view.round is not None and view.round.guideline_hash != self.executor.guideline.hash:
+        """What our roles want done now. Under another guideline than ours: take it over, and only keep the rounds moving."""
+        epoch = wanted(view.state)
+        if epoch is not None and epoch.guideline_hash != self.executor.guideline.hash:
+            follow = FollowGuideline(epoch.number, epoch.guideline_hash, epoch.guideline_cid)
+            failed = self._failed.get(follow.key)
             self._refusal = (
-                f"Round {view.round.number} runs under guideline {view.round.guideline_hash.hex()}, "
-                f"ours is {self.executor.guideline.hash.hex()}; taking no part."
-            )
-            return []
+                f"Epoch {epoch.number} has guideline {epoch.guideline_hash.hex()}, ours is "
+                f"{self.executor.guideline.hash.hex()}; taking no part. {failed.error if failed else ''}"
+            ).strip()
+            return [follow, *(keeper.decide(view) if "keeper" in self.config.roles else [])]
         self._refusal = ""
+        self._heed_seat(view)
         deciders: dict[str, Callable[[View], list[Action]]] = {
             "trainer": trainer.decide,
             "verifier": verifier.decide,
@@ -203,9 +211,16 @@ class Driver:
             "juror": juror.decide,
             "steward": lambda seen: steward.decide(seen, self.config.plan),
             "applicant": membership.decide_apply,
-            "reviewer": membership.decide_review,
+            "reviewer": lambda seen: membership.decide_review(seen, self.config.review_before),
         }
         return [action for role in self.config.roles for action in deciders[role](view)]
+
+    def _heed_seat(self, view: View) -> None:
+        """Say it once, and in the status, where a role of the committee has no seat to act from."""
+        notice = membership.seat_notice(view, self.config.roles)
+        if notice and notice != self._notice:
+            log.warning("%s", notice)
+        self._notice = notice
 
     # --- actions ---
 
@@ -245,10 +260,11 @@ class Driver:
         if not last or found is None or not found.is_over or self._running:
             return False
         if found.phase is Phase.FINALIZED and "attester" in self.config.roles:
-            return self.executor.facts_of(last).aggregate is not None and not self._claim_pending()
+            return self.executor.facts_of(last).aggregate is not None and not self.is_claim_pending()
         return True
 
-    def _claim_pending(self) -> bool:
+    def is_claim_pending(self) -> bool:
+        """Whether our keeper still has something to send about rounds that are over."""
         view = self._view(self.state.block, self._now)
         return any(isinstance(action, Submit) for action in keeper.decide(view)) and "keeper" in self.config.roles
 
@@ -330,7 +346,7 @@ class Driver:
             "phase": found.phase.name if found else "NONE",
             "running": sorted(self._running),
             "failing": {key: attempt.error for key, attempt in self._failed.items() if key not in self._done},
-            "error": self._error or self._refusal,
+            "error": self._error or self._refusal or self._notice,
             "model": facts.aggregate.model_hash.hex() if facts and facts.aggregate else None,
             "models": {
                 str(number): known.aggregate.model_hash.hex()

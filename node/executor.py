@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import assert_never
 
 from aggregation.bundle import Schema, Tensors, decode, encode, schema_of
@@ -22,8 +23,11 @@ from node.combine import (
     difference,
     encode_update,
     plain_update,
+    require_guideline,
     trainable_schema,
 )
+from node.following import remembered, take_over
+from node.membership.deeds import Applicant, Newcomers
 from node.ports import SLICE_MAX_BYTES, BlobStore, Chain, Gossip, ScoreJob, Signer, Trainer, TrainJob
 from node.protocol import messages
 from node.protocol.cid import cid_from_digest, compute_cid, digest_from_cid
@@ -38,15 +42,17 @@ from node.protocol.errors import (
     TrainingError,
 )
 from node.protocol.guideline import Guideline
-from node.protocol.hashing import keccak256
-from node.protocol.state import Application, Dispute, Reveal, Round, State
+from node.protocol.slices import SliceFile, join_slice
+from node.protocol.state import Dispute, Reveal, Round, State
 from node.protocol.types import Address, Call, Cid, DisputeKind
+from node.public_update import is_wanted, read_slice, train_public
 from node.roles.actions import (
     Action,
     Announce,
     Apply,
     ComputeAggregate,
     FetchUpdate,
+    FollowGuideline,
     Judge,
     PrepareSlice,
     ProveCopy,
@@ -58,10 +64,9 @@ from node.roles.actions import (
     TrainUpdate,
 )
 from node.roles.juror import aggregate_ballot
-from node.roles.membership import MAX_REQUEST_BYTES, REQUEST_VERSION, check_request, encode_request
 from node.roles.verifier import assigned_to, build_word, field_of
 from node.roles.view import AggregateFact, Facts, Fetched, Opening
-from node.store import NodeStore, sha256
+from node.store import NodeStore, sha256, write_atomic
 
 log = logging.getLogger("commonweight.executor")
 
@@ -71,7 +76,7 @@ RESIDUAL = "residual.safetensors"
 
 @dataclass(slots=True)
 class Ports:
-    """The doors of one node. A steward needs neither trainer nor gossip; a trainer needs no slices."""
+    """The doors of one node. A steward needs no gossip, and a trainer only for its public update; a trainer needs no slices."""
 
     chain: Chain
     blobs: BlobStore
@@ -81,16 +86,6 @@ class Ports:
     slices: Callable[[int], bytes] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Applicant:
-    """What this node says of itself when it asks to join, and what it refuses in others' requests as a reviewer."""
-
-    hardware: str = ""
-    repositories: tuple[str, ...] = ()
-    encryption_key: bytes = bytes(32)
-    held_out: frozenset[str] = frozenset()
-
-
 @dataclass(slots=True)
 class Executor:
     """Carries out actions.
@@ -98,7 +93,7 @@ class Executor:
     Attributes:
         ports: doors to the world.
         store: the node's folder.
-        guideline: what the community agreed on.
+        guideline: what the community agreed on; follows its votes.
         chain_id: chain that commitments are bound to.
         round_manager: contract that commitments are bound to.
         court: contract that ballots are bound to.
@@ -107,6 +102,7 @@ class Executor:
         seed: base of the local sampling seeds.
         fetch_seconds: how long to wait for one file.
         applicant: our own request to join, and our policy as a reviewer.
+        honour: refuses (ConfigError) a guideline that this node cannot carry out.
         facts: what we know, by round.
         notes: numbers worth showing (loss, seconds), by round.
     """
@@ -122,6 +118,7 @@ class Executor:
     seed: int = 0
     fetch_seconds: float = 30.0
     applicant: Applicant = field(default_factory=Applicant)
+    honour: Callable[[Guideline], None] = require_guideline
     facts: dict[int, Facts] = field(default_factory=dict)
     notes: dict[int, dict[str, float]] = field(default_factory=dict)
 
@@ -147,9 +144,9 @@ class Executor:
         """
         match action:
             case Apply():
-                await self._apply()
+                await self.newcomers.apply(state)
             case ReviewApplication():
-                await self._review(state.applications[action.application])
+                await self.newcomers.review(state, state.applications[action.application])
             case Submit():
                 await self.ports.chain.send(action.call)
             case Announce():
@@ -157,14 +154,10 @@ class Executor:
                     await self.ports.gossip.publish(messages.encode(action.message))
             case TrainUpdate():
                 await self._train(state.rounds[action.round])
-            case StoreUpdate():
-                await self.ports.blobs.put(self.store.load(action.round, "update.safetensors"))
-                self._learn(action.round, replace(self.facts_of(action.round), update_stored=True))
             case PrepareSlice():
                 await self._prepare_slice(action.round)
-            case StoreSlice():
-                await self.ports.blobs.put(self.store.load(action.round, "slice.jsonl"))
-                self._learn(action.round, replace(self.facts_of(action.round), benchmark_stored=True))
+            case StoreUpdate() | StoreSlice():
+                await self._publish(action)
             case FetchUpdate():
                 await self._fetch(state, action)
             case ScoreUpdates():
@@ -173,8 +166,36 @@ class Executor:
                 await self._go_to_court(action, state)
             case ComputeAggregate():
                 await self._aggregate(state.rounds[action.round])
+            case FollowGuideline():
+                await self._follow(action)
             case _:
                 assert_never(action)
+
+    async def _publish(self, action: StoreUpdate | StoreSlice) -> None:
+        is_update = isinstance(action, StoreUpdate)
+        await self.ports.blobs.put(self.store.load(action.round, "update.safetensors" if is_update else "slice.jsonl"))
+        facts = self.facts_of(action.round)
+        self._learn(
+            action.round, replace(facts, update_stored=True) if is_update else replace(facts, benchmark_stored=True)
+        )
+
+    async def _follow(self, action: FollowGuideline) -> None:
+        write_atomic(self._guidelines / f"{self.guideline.hash.hex()}.json", self.guideline.canonical)
+        self.guideline = await take_over(
+            self.guideline,
+            self.ports.blobs,
+            self.ports.trainer,
+            self._guidelines,
+            digest=action.digest,
+            cid=action.cid,
+            seconds=self.fetch_seconds,
+            honour=self.honour,
+        )
+        log.info("working by the guideline of epoch %d from now on", action.epoch)
+
+    @property
+    def _guidelines(self) -> Path:
+        return self.store.root / "guidelines"
 
     # --- content ---
 
@@ -204,12 +225,20 @@ class Executor:
         with suppress(BlobError):
             await self.ports.blobs.get(cid, max_bytes=self.guideline.update.max_bytes, seconds=self.fetch_seconds)
 
-    async def benchmark(self, found: Round) -> bytes:
-        """The slice this round is scored on: the sealed one, or the public benchmark."""
+    async def benchmark(self, found: Round) -> SliceFile:
+        """What this round is scored on: the sealed slice, with the public update if it holds a valid one, or the public benchmark.
+
+        A public update that is no valid update of this round's model is left out, and the log says why; every verifier has the same
+        bytes and comes to the same answer.
+        """
         if not found.is_sealed or found.benchmark is None:
-            return self.public_benchmark
+            return SliceFile(self.public_benchmark)
         content_hash, cid = found.benchmark
-        return await self._get(cid, SLICE_MAX_BYTES, content_hash)
+        data = await self._get(cid, SLICE_MAX_BYTES + self.guideline.update.max_bytes, content_hash)
+        slice_ = read_slice(data, await self._schema(found), self.guideline)
+        if slice_.problem:
+            log.warning("round %d is scored without the steward's public update: %s", found.number, slice_.problem)
+        return slice_
 
     async def last_aggregate(self, state: State, found: Round) -> Tensors | None:
         """Difference that the round before made to the model; None for the genesis model."""
@@ -230,36 +259,24 @@ class Executor:
 
     # --- membership ---
 
-    async def _apply(self) -> None:
-        assert self.ports.gossip is not None, "an applicant needs a peer id"
-        peer_id = self.ports.gossip.peer_id
-        request = encode_request(
-            {
-                "version": REQUEST_VERSION,
-                "account": self.ports.signer.address,
-                "peer_id": peer_id,
-                "guideline_hash": self.guideline.hash.hex(),
-                "hardware": self.applicant.hardware,
-                "repositories": list(self.applicant.repositories),
-            }
+    @property
+    def newcomers(self) -> Newcomers:
+        """Applying and reviewing."""
+        return Newcomers(
+            ports=self.ports,
+            chain_id=self.chain_id,
+            guideline=self.guideline,
+            applicant=self.applicant,
+            model=self.model,
+            compress=self._sample_as_travelling,
+            fetch_seconds=self.fetch_seconds,
+            seed=self.seed,
         )
-        cid = digest_from_cid(await self.ports.blobs.put(request))
-        arguments = (keccak256(request), cid, peer_id.encode(), self.applicant.encryption_key)
-        await self.ports.chain.send(Call("MemberRegistry", "applyToJoin", arguments))
 
-    async def _review(self, application: Application) -> None:
-        try:
-            data = await self.ports.blobs.get(
-                cid_from_digest(application.request_cid), max_bytes=MAX_REQUEST_BYTES, seconds=self.fetch_seconds
-            )
-        except (BlobTooLarge, BlobCorrupt) as error:
-            reason = error.what
-        else:
-            reason = check_request(
-                data, application, guideline_hash=self.guideline.hash, held_out=self.applicant.held_out
-            )
-        arguments = (application.number, not reason, keccak256(reason.encode()))
-        await self.ports.chain.send(Call("MemberRegistry", "review", arguments))
+    async def _sample_as_travelling(self, update: bytes, checkpoint: bytes) -> bytes:
+        schema = trainable_schema(self._decode(checkpoint), self.guideline)
+        data, _residual = await asyncio.to_thread(encode_update, update, schema, self.guideline)
+        return data
 
     # --- trainer ---
 
@@ -303,7 +320,8 @@ class Executor:
 
     async def _prepare_slice(self, number: int) -> None:
         assert self.ports.slices is not None, "a node without slices must not have the steward role"
-        data = await asyncio.to_thread(self.ports.slices, number)
+        rows = await asyncio.to_thread(self.ports.slices, number)
+        data = join_slice(rows, await self._public_update(number))
         self.store.save(number, "slice.jsonl", data)
         opening = Opening(
             content_hash=sha256(data),
@@ -311,6 +329,26 @@ class Executor:
             salt=self._salt(number, "benchmark"),
         )
         self._learn(number, replace(self.facts_of(number), benchmark=opening))
+
+    async def _public_update(self, number: int) -> bytes | None:
+        """What training on the public benchmark gives, as it travels; None, which the log explains, where it cannot be had.
+
+        None, too, while the model is the genesis model (see `measure`), and where the guideline does without.
+        """
+        if not is_wanted(self.guideline):
+            return None
+        if self.ports.trainer is None:
+            log.warning("round %d gets no public update: this steward has no trainer", number)
+            return None
+        model_hash, cid, made_in = await self.ports.chain.read(Call("RoundManager", "latestModel"))
+        if made_in == 0:
+            return None
+        try:
+            checkpoint, trainer = await self.model(model_hash, cid), self.ports.trainer
+            return await train_public(trainer, number, checkpoint, self.public_benchmark, self.guideline)
+        except (BlobError, TrainingError, AggregationError) as error:
+            log.warning("round %d gets no public update: %s", number, error)
+            return None
 
     # --- verifier ---
 
@@ -356,13 +394,19 @@ class Executor:
             self._learn(found.number, replace(self.facts_of(found.number), word=(word, salt)))
 
     async def measure(self, state: State, found: Round, wanted: Sequence[int]) -> Mapping[int, int]:
-        """What an honest verifier writes about these updates: field by index."""
+        """What an honest verifier writes about these updates: field by index.
+
+        There is no look-ahead along a public update from the genesis model: what training on anything teaches first, it would take
+        from everybody (docs/adr/0018-public-look-ahead.md).
+        """
         assert self.ports.trainer is not None, "a node without a trainer port must not score"
         fetched = self.facts_of(found.number).fetched
         valid = [index for index, (outcome, _) in sorted(fetched.items()) if outcome is Fetched.VALID]
         last = await self.last_aggregate(state, found)
         measured = [index for index in wanted if index in valid]
         schema = await self._schema(found)
+        slice_ = await self.benchmark(found)
+        public = slice_.public_update if last is not None and is_wanted(self.guideline) else None
         job = ScoreJob(
             round=found.number,
             checkpoint=await self.model(found.parent_model_hash, found.parent_model_cid),
@@ -370,7 +414,8 @@ class Executor:
             updates=[
                 plain_update(self._fetched_bytes(found.number, index), schema, self.guideline) for index in measured
             ],
-            benchmark=await self.benchmark(found),
+            benchmark=slice_.rows,
+            public_update=None if public is None else plain_update(public, schema, self.guideline),
         )
         raw = dict(zip(measured, await self.ports.trainer.score(job), strict=True))
         novelty = await asyncio.to_thread(self._novelty, found, valid, last, schema)
@@ -433,7 +478,10 @@ class Executor:
             bytes.fromhex(reveal.trainer[2:]): self._fetched_bytes(found.number, reveal.index)
             for reveal in found.aggregated
         }
-        checkpoint = await asyncio.to_thread(combine, parent, updates, self.guideline)
+        # The community may have voted for another guideline since.
+        is_ours = found.guideline_hash == self.guideline.hash
+        guideline = self.guideline if is_ours else remembered(self._guidelines, found.guideline_hash)
+        checkpoint = await asyncio.to_thread(combine, parent, updates, guideline)
         fact = AggregateFact(
             secret=aggregate_secret(self._scope(found.number), checkpoint),
             model_hash=self.store.save_model(checkpoint),

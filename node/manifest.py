@@ -14,28 +14,23 @@ from incentives.rewards import EmissionParams
 from node.adapters.abi import CONTRACTS
 from node.protocol.cid import compute_cid
 from node.protocol.errors import ConfigError
+from node.protocol.governance import GovernanceParams
 from node.protocol.types import Address, Cid, CourtParams, RegistryParams, RoundParams, Scoring
 from node.records import from_plain, to_plain
 
+__all__ = [
+    "VERSION",
+    "Content",
+    "GovernanceParams",
+    "Manifest",
+    "NetworkParams",
+    "content",
+    "load_manifest",
+    "topic_of",
+]
+
 VERSION = 1
 MAX_BYTES = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class GovernanceParams:
-    """Constants of the votes and of releases: durations in seconds, amounts in 10⁻¹⁸ CWT, regression in ppm of a score."""
-
-    voting_delay: int
-    voting_period: int
-    late_extension: int
-    quorum_percent: int
-    proposal_threshold: int
-    quorum_floor: int
-    timelock_delay: int
-    linear_up_to: int
-    unlock_delay: int
-    guardian_term: int
-    max_regression: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from node.protocol.types import Address, Call, ChainEvent, Cid
 EVENT_CHUNK = 2_000
 """Blocks per call of `Chain.events`: what public RPC endpoints commonly allow."""
 SLICE_MAX_BYTES = 8 << 20
-"""Most bytes of a benchmark slice: a thousand long functions fit."""
+"""Most bytes of a benchmark slice's rows: a thousand long functions fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +163,15 @@ class BlobStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TrainJob:
-    """One local training run: parent checkpoint in, update out. ``seed`` fixes sampling; same job, same update (one machine)."""
+    """One local training run: parent checkpoint in, update out. ``seed`` fixes sampling; same job, same update (one machine).
+
+    ``benchmark`` (JSONL) trains on all of its rows instead of on this node's own data: a steward's public update.
+    """
 
     round: int
     checkpoint: bytes
     seed: int
+    benchmark: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,13 +185,17 @@ class TrainResult:
 
 @dataclass(frozen=True, slots=True)
 class ScoreJob:
-    """Raw gains wanted: parent checkpoint, last aggregate (bundle bytes or None), updates by position, benchmark slice (JSONL)."""
+    """Raw gains wanted: parent checkpoint, last aggregate (bundle bytes or None), updates by position, benchmark slice (JSONL).
+
+    ``public_update``: the steward's training on the public benchmark (bundle bytes), along which the base is moved as well.
+    """
 
     round: int
     checkpoint: bytes
     last_aggregate: bytes | None
     updates: Sequence[bytes]
     benchmark: bytes
+    public_update: bytes | None = None
 
 
 class Trainer(Protocol):
@@ -195,6 +203,14 @@ class Trainer(Protocol):
 
     async def prepare(self) -> None:
         """Load model and data ahead of the first job. May be called any number of times."""
+        ...
+
+    async def follow(self, learning: Mapping[str, Any], max_bytes: int) -> None:
+        """Work by another guideline's learning settings and size limit from the next job on.
+
+        Raises:
+            TrainingError: a setting that cannot be honoured, by name; everything stays as it was.
+        """
         ...
 
     async def train(self, job: TrainJob) -> TrainResult:
@@ -232,6 +248,10 @@ class Signer(Protocol):
 
     def sign_transaction(self, transaction: Mapping[str, Any]) -> bytes:
         """Raw signed transaction."""
+        ...
+
+    def sign_typed(self, domain: Mapping[str, Any], types: Mapping[str, Any], message: Mapping[str, Any]) -> bytes:
+        """EIP-712 signature of a message, 65 bytes."""
         ...
 
     def derive(self, label: bytes) -> bytes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,19 @@ from node.adapters.chain_evm import EvmChain
 from node.advice import Court, advise_aggregate, advise_score
 from node.audit.ledger import AuditRules
 from node.audit.models import ModelAuditor
-from node.audit.report import AuditReport, audit
+from node.audit.report import AuditReport, Scope, audit
 from node.config import Config
 from node.explain import Explanation, Past, Terms
 from node.index.history import History, open_index
 from node.index.store import Identity
 from node.manifest import Manifest, load_manifest
-from node.ports import Chain, Receipt
+from node.ports import SLICE_MAX_BYTES, BlobStore, Chain
 from node.protocol.cid import cid_from_digest
 from node.protocol.errors import ConfigError
-from node.protocol.hashing import keccak256
 from node.protocol.state import Round, State
 from node.protocol.types import Call
 from node.roles.view import Facts
-from node.runtime import load_guideline, load_signer, open_blobs
+from node.runtime import load_guideline, load_signer, open_blobs, open_trainer
 from node.store import NodeStore
 
 
@@ -176,18 +176,6 @@ async def members(config: Config) -> list[dict[str, Any]]:
     ]
 
 
-async def review(config: Config, application: int, *, approve: bool, reason: str) -> Receipt:
-    """Vote on an application.
-
-    Raises:
-        TransactionReverted: no seat, voted already, or the application is closed.
-    """
-    manifest = load_manifest(config.network.manifest)
-    async with open_chain(config, manifest, sign=True) as chain:
-        arguments = (application, approve, keccak256(reason.encode()))
-        return await chain.send(Call("MemberRegistry", "review", arguments))
-
-
 async def dispute(config: Config, number: int, index: int | None, *, send: bool) -> dict[str, Any]:
     """Advice on disputing one verdict (``index``) or the model (None) of a round; with ``send`` the dispute is opened.
 
@@ -225,33 +213,72 @@ def audit_rules(manifest: Manifest) -> AuditRules:
     """Constants of a deployment as the auditor needs them."""
     return AuditRules(
         chain_id=manifest.chain_id,
-        round_manager=manifest.contracts["RoundManager"],
-        court=manifest.contracts["RoundCourt"],
+        contracts=manifest.contracts,
         params=manifest.params.rounds,
         court_params=manifest.params.court,
         scoring=manifest.params.scoring,
         emission=manifest.params.emission,
         registry=manifest.params.registry,
+        governance=manifest.params.governance,
         genesis_model_hash=manifest.genesis.hash,
         guideline_hash=manifest.guideline.hash,
         committee=manifest.committee,
+        guardian=manifest.guardian,
+        guardian_until=manifest.guardian_until,
     )
 
 
-async def run_audit(config: Config, *, ledger_only: bool) -> AuditReport:
-    """Audit a network through any RPC endpoint and any IPFS store. Uses an empty store of its own, so nothing local is trusted."""
+async def run_audit(
+    config: Config,
+    *,
+    ledger_only: bool,
+    rescore: int | None = 0,
+    detailed_rounds: int | None = None,
+    gateway: str = "",
+) -> AuditReport:
+    """Audit a network through any RPC endpoint and any IPFS peers. Uses an empty store of its own, so nothing local is trusted.
+
+    Args:
+        config: names endpoint, network and peers.
+        ledger_only: leave the models out.
+        rescore: verdicts of each round to score again; None: all.
+        detailed_rounds: newest rounds whose every participant is compared with storage; None: all.
+        gateway: URL of an IPFS gateway to read files from, instead of the settings' peers.
+    """
     manifest = load_manifest(config.network.manifest)
     guideline = load_guideline(config, manifest)
-    async with open_chain(config, manifest) as chain:
+    scope = Scope(detailed_rounds=detailed_rounds)
+    async with AsyncExitStack() as stack:
+        chain = await stack.enter_async_context(open_chain(config, manifest))
         rules, first = audit_rules(manifest), manifest.deployment_block
         if ledger_only:
-            return await audit(chain, rules, first_block=first, models=None)
-        with tempfile.TemporaryDirectory(prefix="commonweight-audit-") as folder:
-            blobs = await open_blobs(config, Path(folder) / "ipfs")
-            try:
-                models = ModelAuditor(
-                    blobs, guideline, manifest.chain_id, rules.round_manager, fetch_seconds=config.pace.fetch_seconds
-                )
-                return await audit(chain, rules, first_block=first, models=models)
-            finally:
-                await blobs.close()
+            return await audit(chain, rules, first_block=first, models=None, scope=scope)
+        blobs = await _reader(config, gateway, stack)
+        models = ModelAuditor(
+            blobs,
+            guideline,
+            manifest.chain_id,
+            rules.round_manager,
+            fetch_seconds=config.pace.fetch_seconds,
+            rescore=rescore,
+            tau=rules.scoring.tau,
+            seed=secrets.randbits(64),
+        )
+        if rescore != 0:
+            models.trainer = open_trainer(config, guideline, stack)
+            models.public_benchmark = await blobs.get(
+                manifest.public_benchmark.cid, max_bytes=SLICE_MAX_BYTES, seconds=config.pace.fetch_seconds
+            )
+        return await audit(chain, rules, first_block=first, models=models, scope=scope)
+
+
+async def _reader(config: Config, gateway: str, stack: AsyncExitStack) -> BlobStore:
+    """Where an audit reads files: a gateway, or an empty store of its own among the network's peers; the stack closes it."""
+    if gateway:
+        from node.adapters.blobs_gateway import GatewayStore  # noqa: PLC0415 - only auditors need it
+
+        return await stack.enter_async_context(GatewayStore(gateway))
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="commonweight-audit-"))
+    blobs = await open_blobs(config, Path(folder) / "ipfs")
+    stack.push_async_callback(blobs.close)
+    return blobs

@@ -6,12 +6,12 @@ The only module besides the command line that knows adapters and driver at once.
 from __future__ import annotations
 
 import asyncio
-import platform
-from collections.abc import AsyncIterator, Callable
+import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from node.adapters.chain_evm import EvmChain
 from node.adapters.clock_system import SystemClock
@@ -20,9 +20,13 @@ from node.combine import require_guideline
 from node.config import Config
 from node.dao.honour import require_honoured
 from node.driver import Driver, DriverConfig
-from node.executor import Applicant, Executor, Ports
-from node.guideline_watch import GuidelineWatch
+from node.executor import Executor, Ports
+from node.health import HealthServer, Vitals
 from node.manifest import Manifest, load_manifest
+from node.membership.deeds import NO_DATA, Applicant
+from node.membership.request import DataStatement
+from node.membership.survey import hardware
+from node.membership.survey import statement as data_statement
 from node.outbox import OUTBOX, serve_outbox
 from node.ports import BlobStore, Gossip, Trainer
 from node.protocol.errors import ConfigError
@@ -31,9 +35,16 @@ from node.protocol.types import Call, Cid
 from node.roles.steward import StewardPlan
 from node.store import NodeStore
 
+if TYPE_CHECKING:  # torch is loaded by the nodes that train
+    from learning.tasks.code_search import Pair
+    from node.adapters.trainer_local import LocalTrainer
+
 ACCOUNT_FILE = "account.json"
+PUBLIC_ROWS = 500
+"""Rows of the public benchmark that training data are compared with (`node.adapters.trainer_local`)."""
 GOSSIP_ROLES = frozenset({"applicant", "trainer", "verifier", "attester"})
-TRAINER_ROLES = frozenset({"trainer", "verifier", "juror"})
+TRAINER_ROLES = frozenset({"trainer", "verifier", "juror", "steward"})
+WARM_ROLES = TRAINER_ROLES - {"steward"}
 
 WrapTrainer = Callable[[Trainer], Trainer]
 
@@ -47,7 +58,8 @@ class Node:
     blobs: BlobStore
     gossip: Gossip | None
     trainer: Trainer | None
-    guideline: GuidelineWatch
+    chain: EvmChain
+    opened_at: float
 
 
 def read_file(path: Path, what: str, hint: str) -> bytes:
@@ -68,17 +80,18 @@ def load_guideline(config: Config, manifest: Manifest, in_force: bytes | None = 
     Args:
         config: settings of the node.
         manifest: of the deployment; its guideline is the founding one.
-        in_force: hash of the one in force where the chain was asked; None takes the founding one.
+        in_force: hash of the one in force, where the chain was asked: also right, and where a running node goes by itself.
 
     Raises:
         ConfigError: it is another one, or asks for what is not possible.
     """
     data = read_file(config.network.guideline, "guideline", "It comes with the network's files.")
     guideline = Guideline.parse(data)
-    wanted = in_force or manifest.guideline.hash
-    if guideline.hash != wanted:
+    founding = manifest.guideline.hash
+    if guideline.hash not in (founding, in_force):
         raise ConfigError(
-            f"The guideline {config.network.guideline} hashes to {guideline.hash.hex()}, the contracts pin {wanted.hex()}.",
+            f"The guideline {config.network.guideline} hashes to {guideline.hash.hex()}, "
+            f"the contracts pin {(in_force or founding).hex()}.",
             hint="Get the one in force with `commonweight guideline fetch`, or point network.manifest at the right deployment.",
         )
     require_guideline(guideline)
@@ -117,6 +130,7 @@ async def open_node(
     wrap_trainer: WrapTrainer | None = None,
     on_status: Callable[[dict[str, Any]], None] | None = None,
     blobs: BlobStore | None = None,
+    trainer: Trainer | None = None,
 ) -> AsyncIterator[Node]:
     """Open a node's doors; they close on the way out, whatever happens.
 
@@ -125,6 +139,7 @@ async def open_node(
         wrap_trainer: puts something around the trainer (an adversary, in exercises).
         on_status: receives the driver's status.
         blobs: a store to share with another node of the same process; None opens one.
+        trainer: one to share likewise; None opens one where a role needs it.
     """
     manifest = load_manifest(config.network.manifest)
     signer = load_signer(config)
@@ -148,7 +163,8 @@ async def open_node(
         if blobs is None:
             blobs = await open_blobs(config, config.node.data / "ipfs")
             stack.push_async_callback(blobs.close)
-        trainer = _open_trainer(config, guideline, stack) if roles & TRAINER_ROLES else None
+        local = open_trainer(config, guideline, stack) if trainer is None and roles & TRAINER_ROLES else None
+        trainer = trainer or local
         if trainer is not None and wrap_trainer is not None:
             trainer = wrap_trainer(trainer)
         store = NodeStore(config.node.data)
@@ -165,12 +181,12 @@ async def open_node(
                 config.network.public_benchmark, "public benchmark", "See network.public_benchmark."
             ),
             seed=config.learning.seed,
+            honour=lambda new: require_honoured(new, config, trains=bool(roles & TRAINER_ROLES)),
             fetch_seconds=config.pace.fetch_seconds,
-            applicant=_applicant(config, signer, guideline),
+            applicant=applicant_of(config, manifest, signer, local),
         )
         driver = Driver(executor, SystemClock(), _driver_config(config, manifest), on_status)
-        watch = GuidelineWatch(config, chain, blobs, guideline.hash, trains)
-        yield Node(driver, store, blobs, gossip, trainer, watch)
+        yield Node(driver, store, blobs, gossip, trainer, chain, driver.clock.now())
 
 
 async def _open_gossip(config: Config, manifest: Manifest) -> Gossip:
@@ -185,8 +201,9 @@ async def _open_gossip(config: Config, manifest: Manifest) -> Gossip:
     )
 
 
-def _open_trainer(config: Config, guideline: Guideline, stack: AsyncExitStack) -> Trainer:
-    from node.adapters.trainer_local import LocalTrainer, TrainerSettings  # noqa: PLC0415 - stewards need none
+def open_trainer(config: Config, guideline: Guideline, stack: AsyncExitStack) -> LocalTrainer:
+    """This machine's trainer; the stack closes it."""
+    from node.adapters.trainer_local import LocalTrainer, TrainerSettings  # noqa: PLC0415 - keepers need none
 
     trainer = LocalTrainer(
         TrainerSettings(
@@ -209,14 +226,30 @@ def _slices(config: Config, signer: KeystoreSigner) -> Callable[[int], bytes]:
     return LocalSlices(config.steward.rows, signer.derive, config.learning.cache)
 
 
-def _applicant(config: Config, signer: KeystoreSigner, guideline: Guideline) -> Applicant:
-    held_out = guideline.documents["data"].get("held_out", [])
+def applicant_of(config: Config, manifest: Manifest, signer: KeystoreSigner, trainer: LocalTrainer | None) -> Applicant:
+    """What a node says of itself when it asks to join; its data are measured when it does."""
+
+    async def statement() -> DataStatement:
+        if trainer is None:
+            return NO_DATA
+        pairs = await trainer.pairs()
+        return await asyncio.to_thread(measure_data, config, pairs)
+
     return Applicant(
-        hardware=f"{platform.system()} {platform.machine()}, device {config.learning.device}",
-        repositories=config.learning.repositories,
+        registry=manifest.contracts["MemberRegistry"],
+        name=config.node.name,
+        hardware=hardware(config.learning.device),
+        statement=statement,
         encryption_key=signer.encryption_public_key,
-        held_out=frozenset(str(name) for name in held_out),
     )
+
+
+def measure_data(config: Config, pairs: Sequence[Pair], note: str = "") -> DataStatement:
+    """Data statement of a node's settings and rows."""
+    from learning.sources.installed import public_benchmark  # noqa: PLC0415 - imports torch
+
+    public = public_benchmark(PUBLIC_ROWS, cache=config.learning.cache)
+    return data_statement(config.learning.repositories, pairs, public, note)
 
 
 def _driver_config(config: Config, manifest: Manifest) -> DriverConfig:
@@ -225,24 +258,25 @@ def _driver_config(config: Config, manifest: Manifest) -> DriverConfig:
         params=manifest.params.rounds,
         court=manifest.params.court,
         scoring=manifest.params.scoring,
-        seats=manifest.committee,
         first_block=manifest.deployment_block,
         poll_seconds=config.pace.poll_seconds,
         stagger=config.pace.stagger,
         plan=StewardPlan(config.steward.rounds, config.steward.min_members),
         last_round=config.pace.last_round,
+        review_before=config.review.before_round,
     )
 
 
 async def run_node(config: Config, *, wrap_trainer: WrapTrainer | None = None) -> None:
     """Run one node until its last round is over or it is cancelled (Ctrl-C, SIGTERM)."""
-    async with open_node(config, wrap_trainer=wrap_trainer) as node:
+    async with open_node(config, wrap_trainer=wrap_trainer) as node, AsyncExitStack() as stack:
         node.driver.on_status = status_writer(node)
-        beside = [
-            asyncio.create_task(serve_outbox(config.node.data / OUTBOX, node.blobs), name="outbox"),
-            asyncio.create_task(node.guideline.run(), name="guideline"),
-        ]
-        if node.trainer is not None:
+        if config.operations.port:
+            where = config.operations
+            server = await HealthServer.start(lambda: vitals(node), host=where.host, port=where.port)
+            stack.push_async_callback(server.close)
+        beside = [asyncio.create_task(serve_outbox(config.node.data / OUTBOX, node.blobs), name="outbox")]
+        if node.trainer is not None and WARM_ROLES & set(config.node.roles):
             beside.append(asyncio.create_task(node.trainer.prepare(), name="prepare"))
         if config.web.port:
             beside.append(_dashboard(config, node))
@@ -252,6 +286,24 @@ async def run_node(config: Config, *, wrap_trainer: WrapTrainer | None = None) -
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+
+
+def vitals(node: Node) -> Vitals:
+    """One look at a running node."""
+    driver, clock = node.driver, node.driver.clock
+    status = driver.status(driver.state.block)
+    return Vitals(
+        state=driver.state,
+        me=driver.me,
+        block=driver.state.block,
+        since_poll=clock.now() - driver.polled_at if driver.polled_at else clock.now() - node.opened_at,
+        running=len(status["running"]),
+        failing=len(status["failing"]),
+        error=status["error"],
+        gas={call: sum(spent) for call, spent in node.chain.gas_log.items()},
+        disk_free=shutil.disk_usage(node.store.root).free,
+        status=status,
+    )
 
 
 def _dashboard(config: Config, node: Node) -> asyncio.Task[None]:
@@ -270,7 +322,6 @@ def status_writer(node: Node) -> Callable[[dict[str, Any]], None]:
         doors: dict[str, Any] = {"ipfs": list(node.blobs.addresses)}
         if node.gossip is not None:
             doors |= {"peer_id": node.gossip.peer_id, "p2p": list(node.gossip.addresses)}
-        changed = {"guideline_in_force": node.guideline.found} if node.guideline.found else {}
-        node.store.save_status(status | doors | changed)
+        node.store.save_status(status | doors)
 
     return write

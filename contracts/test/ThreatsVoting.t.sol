@@ -203,6 +203,28 @@ contract ThreatsVotingTest is Council {
         _assertState(q, IGovernor.ProposalState.Defeated, "answered in time");
     }
 
+    /// Cap and quorum are both a tenth: where nobody answers, one member decides; one equal answer is enough.
+    function test_threat_aTenthAlone() public {
+        _deployCouncil();
+        delete members;
+        _memberMany(10, 10_000e18);
+        skip(1);
+        Proposal memory p = _notice(1);
+        _propose(members[0], p);
+        _toVote(p);
+        _vote(members[0], p, 1);
+        _toEnd(p);
+        _assertState(p, IGovernor.ProposalState.Succeeded, "nobody answers");
+
+        Proposal memory q = _notice(2);
+        _propose(members[0], q);
+        _toVote(q);
+        _vote(members[0], q, 1);
+        _vote(members[1], q, 0);
+        _toEnd(q);
+        _assertState(q, IGovernor.ProposalState.Defeated, "a tie is no majority");
+    }
+
     /// The first to lock anything has a tenth of all: the floor keeps it from deciding alone.
     function test_threat_firstToLock() public {
         _deployCouncil();

@@ -16,7 +16,7 @@ from pathlib import Path
 from learning.errors import DataError
 from learning.sources.near_duplicates import SeenBefore
 from learning.sources.repository import Repository, extract_pairs, folder, wanted
-from learning.tasks.code_search import Pair
+from learning.tasks.pairs import Pair
 
 STANDARD_LIBRARY = "cpython-stdlib"
 PUBLIC_BENCHMARK = ("networkx", "aiohttp", "trio", "click", "hypothesis", "dnspython", "pygments", "fsspec")

@@ -18,7 +18,7 @@ MIN_WORDS, MAX_WORDS = 3, 256
 MIN_LINES = 3
 MAX_CODE_CHARS = 4_000
 _MARKUP = (">>>", "@", ":param", ":return", "TODO", "..", "Deprecated", "*")
-_FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +51,37 @@ def functions(source: str) -> Iterator[Function]:
 
     Functions nested in functions are part of the outer one. Overloads and stubs fall to the length filter.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an invalid escape in somebody's source is not our warning
-            tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parse(source)
+    if tree is None:
         return  # Python 2, templates, null bytes, or nesting beyond the parser's limits
-    for node, qualified in _definitions(tree, ""):
+    for node, qualified in definitions(tree):
         pair = _pair(node, qualified)
         if pair is not None:
             yield pair
 
 
-def _definitions(parent: ast.AST, prefix: str) -> Iterator[tuple[_FunctionNode, str]]:
+def parse(source: str) -> ast.Module | None:
+    """Syntax tree of a file, or None if this Python cannot parse it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an invalid escape in somebody's source is not our warning
+            return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def definitions(parent: ast.AST, prefix: str = "") -> Iterator[tuple[FunctionNode, str]]:
+    """Functions of a module with their dotted names, those in classes and under conditions included, those in functions not."""
     for child in ast.iter_child_nodes(parent):
-        if isinstance(child, _FunctionNode):
+        if isinstance(child, FunctionNode):
             yield child, prefix + child.name
         elif isinstance(child, ast.ClassDef):
-            yield from _definitions(child, f"{prefix}{child.name}.")
+            yield from definitions(child, f"{prefix}{child.name}.")
         elif isinstance(child, (ast.If, ast.Try)):
-            yield from _definitions(child, prefix)
+            yield from definitions(child, prefix)
 
 
-def _pair(node: _FunctionNode, qualified: str) -> Function | None:
+def _pair(node: FunctionNode, qualified: str) -> Function | None:
     name = node.name
     if "test" in name.lower() or (name.startswith("__") and name.endswith("__")):
         return None
@@ -92,7 +100,7 @@ def _pair(node: _FunctionNode, qualified: str) -> Function | None:
     return Function(query=query, code=code, name=qualified)
 
 
-def hide_names(node: _FunctionNode) -> str:
+def hide_names(node: FunctionNode) -> str:
     """Source of ``node`` without docstrings and decorators, with names replaced. Changes the tree in place."""
     name = node.name
     mapping: dict[str, str] = {}
@@ -102,8 +110,8 @@ def hide_names(node: _FunctionNode) -> str:
     shared = {n for child in ast.walk(node) if isinstance(child, (ast.Global, ast.Nonlocal)) for n in child.names}
     local = 0
     for child in ast.walk(node):
-        if isinstance(child, _FunctionNode):
-            _drop_docstring(child)
+        if isinstance(child, FunctionNode):
+            drop_docstring(child)
         if (
             isinstance(child, ast.Name)
             and isinstance(child.ctx, ast.Store)
@@ -132,7 +140,8 @@ def _parameters(arguments: ast.arguments) -> Iterator[str]:
             yield extra.arg
 
 
-def _drop_docstring(node: _FunctionNode) -> None:
+def drop_docstring(node: FunctionNode) -> None:
+    """Take the docstring out of a function, in place; an empty body becomes ``pass``."""
     first = node.body[0]
     if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
         node.body = node.body[1:] or [ast.Pass()]

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from learning.errors import DataError
+from learning.sources.files import ReadReport
 from learning.sources.near_duplicates import SeenBefore
 from learning.sources.python_functions import functions
-from learning.tasks.code_search import Pair, decode_pairs, encode_pairs
+from learning.tasks.pairs import Pair, decode_pairs, encode_pairs
 
 MAX_FILE_BYTES = 400_000
 MAX_PAIRS_PER_FILE = 24
@@ -107,6 +108,26 @@ def extract_pairs(repository: Repository, *, limit: int, seed: int = 0, cache: P
     if entry is not None:
         _write_atomically(entry, encode_pairs(pairs))
     return pairs
+
+
+def visit(repository: Repository, seed: int, report: ReadReport) -> Iterator[tuple[str, str]]:
+    """Path and text of a repository's files in the order of SHA-256(seed, path), read one at a time.
+
+    A file over 400 kB, not UTF-8, or gone is skipped and counted in ``report``.
+    """
+    for path in sorted(repository.files, key=lambda p: _draw(seed, p)):
+        full = repository.root / path
+        try:
+            if full.stat().st_size > MAX_FILE_BYTES:
+                report.skip("files too large", f"{repository.name}: {path} has more than {MAX_FILE_BYTES} bytes.")
+                continue
+            text = full.read_text(encoding="utf-8")
+        except UnicodeError:
+            report.skip("files not UTF-8", f"{repository.name}: {path} is not UTF-8.")
+        except OSError as error:
+            report.skip("files not readable", f"{repository.name}: {path}: {error.strerror}.")
+        else:
+            yield path, text
 
 
 def _extract(repository: Repository, limit: int, seed: int) -> list[Pair]:

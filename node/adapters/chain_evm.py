@@ -166,6 +166,19 @@ class EvmChain:
         mined = await self._sender.send(self._contracts[call.contract], data, f"{call.contract}.{call.function}")
         return Receipt(transaction=mined.transaction, block=mined.block, gas_used=mined.gas_used)
 
+    async def funds(self, account: Address) -> tuple[int, int]:
+        """(balance of an account, present price of gas), both in wei.
+
+        Raises:
+            RpcUnreachable: no answer.
+        """
+
+        async def ask() -> tuple[int, int]:
+            eth = self._rpc.w3.eth
+            return int(await eth.get_balance(cast("ChecksumAddress", account))), int(await eth.gas_price)
+
+        return await self._rpc.ask(ask)
+
     async def call_of(self, transaction: bytes) -> Call | None:
         """The call that a mined transaction made to one of our contracts; None where it called something else.
 

@@ -146,6 +146,18 @@ class KeystoreSigner:
         except (TypeError, ValueError, KeyError) as error:
             raise LocalProtocolError(f"A transaction of {self._address} cannot be signed: {error}.") from error
 
+    def sign_typed(self, domain: Mapping[str, Any], types: Mapping[str, Any], message: Mapping[str, Any]) -> bytes:
+        """EIP-712 signature: r, s, v, 65 bytes.
+
+        Raises:
+            LocalProtocolError: domain, types and message do not belong together.
+        """
+        try:
+            signed = self.__account.sign_typed_data(dict(domain), dict(types), dict(message))
+        except (TypeError, ValueError, KeyError) as error:
+            raise LocalProtocolError(f"A message of {self._address} cannot be signed: {error}.") from error
+        return bytes(signed.signature)
+
     def derive(self, label: bytes) -> bytes:
         """HMAC-SHA-256 of ``label`` under a key derived from ours: 32 bytes, the same after every restart."""
         return hmac.new(self.__derivation, label, hashlib.sha256).digest()

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -82,7 +82,7 @@ class LocalTrainer:
     _loaded: _Loaded | None = None
 
     async def train(self, job: TrainJob) -> TrainResult:
-        """Train on this round's share of our pairs."""
+        """Train on this round's share of our pairs, or on all rows of the job's benchmark."""
         stop = threading.Event()
         return await self._run(lambda: self._train(job, stop), stop)
 
@@ -98,6 +98,14 @@ class LocalTrainer:
         """Load model and data now, so that the first round does not wait for it."""
         await self._run(lambda: self._load() and None)
 
+    async def follow(self, learning: Mapping[str, object], max_bytes: int) -> None:
+        """Work by another guideline's settings; model and data are loaded again where they change what is loaded."""
+        await self._run(lambda: self._follow(learning, max_bytes))
+
+    async def pairs(self) -> list[Pair]:
+        """All rows that we train on."""
+        return await self._run(lambda: self._load().pairs)
+
     def close(self) -> None:
         """Stop the worker after its current job."""
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -111,6 +119,15 @@ class LocalTrainer:
             raise
 
     # --- in the worker thread ---
+
+    def _follow(self, learning: Mapping[str, object], max_bytes: int) -> None:
+        from learning.models.installed import find_base_model  # noqa: PLC0415
+        from learning.spec import LearningSpec  # noqa: PLC0415
+
+        find_base_model(LearningSpec.from_mapping(learning).model, self.settings.base_model)
+        if learning != self.settings.learning:
+            self._loaded = None
+        self.settings = replace(self.settings, learning=learning, max_bytes=max_bytes)
 
     def _load(self) -> _Loaded:
         if self._loaded is None:
@@ -134,11 +151,15 @@ class LocalTrainer:
         from learning.local_training import train  # noqa: PLC0415
 
         loaded = self._load()
+        pairs, spec = loaded.pairs, loaded.spec
+        if job.benchmark is not None:
+            pairs = _pairs(job.benchmark)
+            spec = replace(spec, samples_per_round=max(2, len(pairs)))
         result = train(
             loaded.model,
             self._checkpoint(job.checkpoint),
-            loaded.pairs,
-            loaded.spec,
+            pairs,
+            spec,
             round=job.round,
             seed=job.seed,
             progress=self.on_progress,
@@ -160,6 +181,8 @@ class LocalTrainer:
             _pairs(job.benchmark),
             eta=loaded.spec.eta,
             grid=loaded.spec.lookahead,
+            public_update=None if job.public_update is None else self._decode(job.public_update),
+            public_grid=loaded.spec.lookahead_public,
         )
 
     def _evaluate(self, checkpoint: bytes, benchmark: bytes) -> dict[str, float]:
@@ -181,7 +204,9 @@ def _pairs(benchmark: bytes) -> list[Pair]:
 
 
 def read_pairs(names: Sequence[str], cache: Path) -> list[Pair]:
-    """Training pairs of the named repositories: installed packages, or folders of one's own (anything with a slash)."""
+    """Training pairs of the named repositories: installed packages, or folders of one's own (anything with a slash). None: none."""
+    if not names:
+        return []  # a steward's, who trains on the benchmark alone
     from learning.sources import installed  # noqa: PLC0415
     from learning.sources.repository import folder  # noqa: PLC0415
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from incentives import rewards
 from incentives.scoring import TallyParams
+from node.protocol.governance import GovernanceParams
 from node.protocol.state import Round, State
 from node.protocol.types import Address, ChainEvent, CourtParams, Phase, RegistryParams, RoundParams, Scoring
 
@@ -17,19 +18,47 @@ ZERO = Address("0x" + "00" * 20)
 
 @dataclass(frozen=True, slots=True)
 class AuditRules:
-    """Constants of the deployment that the history is held against."""
+    """Constants of the deployment that the history is held against.
+
+    Attributes:
+        chain_id: EIP-155.
+        contracts: address by contract name, all thirteen.
+        params: the rounds' constants.
+        court_params: the court's.
+        scoring: founding scoring numbers.
+        emission: the emission's.
+        registry: the registry's.
+        governance: of votes, releases and the guardian.
+        genesis_model_hash: SHA-256 of the founding model.
+        guideline_hash: Keccak-256 of the founding guideline.
+        committee: first holders of the seats.
+        guardian: account that holds the guardian's office at first.
+        guardian_until: when the office ends.
+    """
 
     chain_id: int
-    round_manager: Address
-    court: Address
+    contracts: Mapping[str, Address]
     params: RoundParams
     court_params: CourtParams
     scoring: Scoring
     emission: rewards.EmissionParams
     registry: RegistryParams
+    governance: GovernanceParams
     genesis_model_hash: bytes
     guideline_hash: bytes
     committee: tuple[Address, ...]
+    guardian: Address
+    guardian_until: int
+
+    @property
+    def round_manager(self) -> Address:
+        """Address of the RoundManager."""
+        return self.contracts["RoundManager"]
+
+    @property
+    def court(self) -> Address:
+        """Address of the RoundCourt."""
+        return self.contracts["RoundCourt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +68,10 @@ class Finding:
     what: str
     block: int
     transaction: str
+
+    def __str__(self) -> str:
+        where = f"block {self.block}, transaction {self.transaction}" if self.transaction else f"block {self.block}"
+        return f"{self.what} ({where})"
 
 
 @dataclass(slots=True)
@@ -62,9 +95,8 @@ class ReplayBase:
         self.block_hash = block_hash
         self.result = LedgerAudit()
         self.latest_model = rules.genesis_model_hash
-        # Every mint and burn must be explained by an event of ours in the same transaction: amounts by transaction.
-        self.explained: Counter[bytes] = Counter()
-        self.moved: Counter[bytes] = Counter()
+        # What events of the transaction under way say was moved, by (from, to); zero mints and burns.
+        self.owed: Counter[tuple[Address, Address]] = Counter()
         self.current: ChainEvent | None = None
 
     @property
@@ -101,9 +133,10 @@ class ReplayBase:
             "phases", timely, f"{self.event.name} of round {found.number} outside {names} or after its deadline."
         )
 
-    def explain(self, amount: int) -> None:
-        """The event minted (or, negative, burned) this much."""
-        self.explained[self.event.transaction] += amount
+    def owe(self, source: str, to: str, amount: int) -> None:
+        """The event says that this much moved. A source or receiver is a contract's name or an account; `ZERO` mints and burns."""
+        at = self.rules.contracts
+        self.owed[at.get(source, Address(source)), at.get(to, Address(to))] += amount
 
     def scoring_of(self, found: Round) -> Scoring:
         """How the verdicts of a round are reached: as its guideline epoch says."""
@@ -113,6 +146,45 @@ class ReplayBase:
         """The same, for `incentives.scoring`."""
         scoring = self.scoring_of(found)
         return TallyParams(scoring.tau, scoring.delta_min, scoring.harm_min, scoring.gain_cap)
+
+
+Check = Callable[[Mapping[str, Any]], None]
+
+
+class Checks:
+    """A group of checks of one pass. `handlers` are called before their event is folded, `settle` after each transaction.
+
+    Args:
+        replay: the pass.
+    """
+
+    def __init__(self, replay: ReplayBase) -> None:
+        self.replay = replay
+        self.rules = replay.rules
+        self.expect = replay.expect
+        self.equal = replay.equal
+
+    @property
+    def state(self) -> State:
+        """The network before the event under check; in `settle`, after the transaction."""
+        return self.replay.state
+
+    @property
+    def event(self) -> ChainEvent:
+        """The event under check."""
+        return self.replay.event
+
+    @property
+    def now(self) -> int:
+        """Its time."""
+        return self.replay.event.timestamp
+
+    def handlers(self) -> Mapping[tuple[str, str], Check]:
+        """Checks by (contract, event)."""
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """The transaction is over: hold together what its events said."""
 
 
 def show(value: Any) -> str:

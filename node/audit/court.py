@@ -53,7 +53,9 @@ class CourtReplay(ReplayBase):
         self.equal("slashes", (a["burned"], a["bounty"]), divided, f"division of the slash of {a['member']}")
         self.equal("slashes", a["stake"], member.stake - amount, f"stake of {a['member']} after the slash")
         self.equal("slashes", a["prover"] != ZERO, is_proven, f"whether {fault.name} of {a['member']} has a prover")
-        self.explain(-a["burned"])
+        self.owe("MemberRegistry", ZERO, a["burned"])
+        if a["bounty"]:
+            self.owe("MemberRegistry", a["prover"], a["bounty"])
         self.slashes.append(_Slash(a["member"], a["round"], a["fault"], a["amount"], a["prover"]))
 
     def _on_FaultPunished(self, a: Mapping[str, Any]) -> None:  # noqa: N802
@@ -156,7 +158,9 @@ class CourtReplay(ReplayBase):
         recorded = (Outcome(a["outcome"]), UpdateStatus(a["status"]), a["gain"], a["votes"])
         self.equal("disputes", recorded, self._outcome(dispute), f"outcome of dispute {a['id']}")
         if recorded[0] in (Outcome.UPHELD, Outcome.LAPSED):
-            self.explain(-params.bond)
+            self.owe("RoundCourt", ZERO, params.bond)
+        else:
+            self.owe("RoundCourt", dispute.disputer, params.bond)
         if recorded[0] is Outcome.OVERTURNED:
             self.overturned[self.event.transaction] = a["id"]
 

@@ -13,6 +13,7 @@ from node.protocol.types import Address, ChainEvent, MemberStatus, Phase, Regist
 VESTING_UPDATES = 5
 DAY = 24 * 3600
 ZERO = Address("0x" + "00" * 20)
+REGISTRY = "MemberRegistry"
 
 
 class MembershipChecks(ABC):
@@ -48,8 +49,8 @@ class MembershipChecks(ABC):
         """`expect` that two values are the same."""
 
     @abstractmethod
-    def explain(self, amount: int) -> None:
-        """This much was rightly minted (or burned, if negative) by this transaction."""
+    def owe(self, source: str, to: str, amount: int) -> None:
+        """The event says that this much moved."""
 
     def steward(self, round_number: int) -> Address:
         """Who may open a sealed round now: the holder of seat ``round_number`` mod seats."""
@@ -109,7 +110,7 @@ class MembershipChecks(ABC):
         granted = self.state.granted + a["grant"]
         self.expect("admissions", granted <= params.grant_budget, f"Grants of {granted} exceed the budget.")
         self._expect_rate(now)
-        self.explain(a["grant"])
+        self.owe(ZERO, REGISTRY, a["grant"])
 
     def _expect_rate(self, now: int) -> None:
         """The registry's bucket: it holds ``burst`` admissions and refills at ``admissions_per_day``."""
@@ -155,9 +156,10 @@ class MembershipChecks(ABC):
         self.expect("exits", in_time, f"{member.address} left before its time.")
         divided = (member.stake - member.unvested, member.unvested)
         self.equal("exits", (a["paid"], a["burned"]), divided, f"stake of {member.address} at its exit")
-        self.explain(-a["burned"])
+        self.owe(REGISTRY, ZERO, a["burned"])
+        self.owe(REGISTRY, member.address, a["paid"])
 
     def _on_Banned(self, a: Mapping[str, Any]) -> None:  # noqa: N802
         member = self.state.member(Address(a["account"]))
         self.equal("bans", a["burned"], member.stake, f"stake of {member.address} at its ban")
-        self.explain(-a["burned"])
+        self.owe(REGISTRY, ZERO, a["burned"])

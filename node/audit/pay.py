@@ -25,9 +25,7 @@ def rewards_of(found: Round, index: int, rules: AuditRules, scored: Scoring) -> 
         return (0, 0, 0)
     n, emitted = len(found.reveals), rewards.emission(found.number, rules.emission)
     k = found.verifiers(rules.params.max_verifiers)
-    correct = _right_fields(found, index, k, scored.tau, retry=False)
-    if found.has_retry(rules.params.max_verifiers):
-        correct += _right_fields(found, index, k, scored.tau, retry=True)
+    correct = correct_fields(found, index, rules, scored.tau)
     trainer = rewards.trainer_reward(
         emitted,
         weight=own.weight if own else 0,
@@ -39,6 +37,13 @@ def rewards_of(found: Round, index: int, rules: AuditRules, scored: Scoring) -> 
     owners = attesters(found.seed, n, rules.params.max_attesters)
     is_right = index in owners and is_counted(found, owners.index(index))
     return trainer, verifier, rewards.attester_reward(emitted, attesters=len(owners)) if is_right else 0
+
+
+def correct_fields(found: Round, index: int, rules: AuditRules, tau: int) -> int:
+    """How many fields of a member's words equal the verdicts: of each update, those of its last panel."""
+    k = found.verifiers(rules.params.max_verifiers)
+    panels = (False, True) if found.has_retry(rules.params.max_verifiers) else (False,)
+    return sum(_right_fields(found, index, k, tau, retry=retry) for retry in panels)
 
 
 def _right_fields(found: Round, index: int, k: int, tau: int, *, retry: bool) -> int:

@@ -24,7 +24,7 @@ from node.cli import (  # noqa: F401 - registers the commands
     rounds,
 )
 from node.cli.base import app, is_verbose
-from node.protocol.errors import CommonweightError
+from node.protocol.errors import CommonweightError, TransactionReverted
 
 
 def main() -> None:
@@ -32,4 +32,8 @@ def main() -> None:
     try:
         app()
     except CommonweightError as error:
+        if isinstance(error, TransactionReverted):
+            from node.advice import explained
+
+            error = explained(error)
         console.fail(error, verbose=is_verbose(), as_json="--json" in sys.argv)

@@ -29,7 +29,7 @@ from node.config import Config
 
 
 @app.command()
-def dashboard(  # noqa: PLR0917 - options of a command
+def dashboard(
     config: ConfigOption = DEFAULT_CONFIG,
     port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.")] = 8480,
     open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,

@@ -145,7 +145,7 @@ def guideline_propose(
 
 @guideline_app.command("fetch")
 def guideline_fetch(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Take over the guideline in force into the node's file, if this node can honour it; restart the node afterwards."""
+    """Write the guideline in force to the node's own file, if this node can honour it (a running node follows by itself)."""
     from node.dao.guidelines import adopt
 
     async def work(_settings: Config, desk: Desk, files: CommandFiles) -> Any:

@@ -23,9 +23,8 @@ from node.cli.base import (
     say,
 )
 from node.cli.process import run_supervised, start_logging, stop_with_parent
-from node.config import Config, describe, template
-from node.protocol.errors import ConfigError
-from node.store import write_atomic
+from node.config import Config, describe
+from node.protocol.errors import ConfigError, SetupError
 
 node_app = group("node", "Run and look after one node.")
 
@@ -37,11 +36,17 @@ def node_run(
     exit_with_parent: Annotated[
         bool, typer.Option("--exit-with-parent", help="Stop when standard input closes (for supervisors).")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the settings it would run with; do nothing.")
+    ] = False,
 ) -> None:
     """Run a node until it is stopped."""
+    settings = resolve(config, overrides)
+    if dry_run:
+        _show_settings(settings, as_json=False)
+        return
     from node.runtime import run_node
 
-    settings = resolve(config, overrides)
     start_logging(settings.node.data / "node.log", verbose=is_verbose())
     if exit_with_parent:
         stop_with_parent()
@@ -50,12 +55,75 @@ def node_run(
 
 
 @node_app.command("init")
-def node_init(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Write a settings file with every key, its default and its meaning."""
-    if config.exists():
-        raise ConfigError(f"{config} exists already.", hint="Move it away first; it is never overwritten.")
-    write_atomic(config, template().encode())
-    say({"written": str(config)}, as_json=as_json)
+def node_init(
+    config: ConfigOption = DEFAULT_CONFIG,
+    network: Annotated[
+        Path | None, typer.Option("--network", help="The community's network file (network.toml): join that network.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="The node's name, shown to people only.")] = "node",
+    repository: Annotated[
+        list[str] | None, typer.Option(help="Installed package to train on; may be given several times.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the settings file; write nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a settings file with every key, its default and its meaning; with --network also a keystore, ready to join."""
+    from node.setup import init, settings_file
+
+    text = settings_file(config, network, name, repository or ())
+    if dry_run:
+        console.out.out(text, highlight=False, end="")
+        return
+    say(init(config, text), as_json=as_json)
+
+
+@node_app.command("doctor")
+def node_doctor(
+    config: ConfigOption = DEFAULT_CONFIG, overrides: SetOption = None, as_json: JsonOption = False
+) -> None:
+    """Look at everything this node needs (disk, keys, files, chain, gas money, IPFS, peers, clock, device) and say how to mend it."""
+    from node.doctor import Check, Verdict, examine, to_json
+
+    signs = {Verdict.OK: "[green]ok  [/]", Verdict.WARN: "[yellow]warn[/]", Verdict.FAIL: "[bold red]fail[/]"}
+
+    def show(check: Check) -> None:
+        if as_json:
+            return
+        console.out.print(f"{signs[check.verdict]}  {check.name:<11} {escape(check.found)}", highlight=False)
+        if check.mend and check.verdict is not Verdict.OK:
+            console.out.print(f"      {'':<11} → {escape(check.mend)}", highlight=False)
+
+    checks = run_supervised(examine(resolve(config, overrides), on_check=show))
+    if as_json:
+        console.print_json(to_json(checks))
+    failed = [check.name for check in checks if check.verdict is Verdict.FAIL]
+    if failed:
+        raise SetupError(f"The node cannot run yet: {', '.join(failed)}.", hint="Mend what is marked, and look again.")
+
+
+@node_app.command("backup")
+def node_backup(
+    archive: Annotated[Path, typer.Argument(help="File to write (.tar.gz).")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Write settings, encrypted keystores and the facts of all rounds into one archive. The password is not in it."""
+    from node.backup import backup
+
+    count = backup(config, resolve(config), archive)
+    say({"written": str(archive), "files": count}, as_json=as_json)
+
+
+@node_app.command("restore")
+def node_restore(
+    archive: Annotated[Path, typer.Argument(help="A backup.")],
+    folder: Annotated[Path, typer.Option(help="Folder to make; must be empty.")] = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Unpack a backup into an empty folder. Stop the old node before the new one runs."""
+    from node.backup import restore
+
+    say({"restored": str(folder), "files": restore(archive, folder)}, as_json=as_json)
 
 
 @node_app.command("status")
@@ -87,7 +155,10 @@ def node_config(
     as_json: JsonOption = False,
 ) -> None:
     """Every setting: without --config the defaults, with it the values a node would run with."""
-    resolved = resolve(config, overrides) if config else Config()
+    _show_settings(resolve(config, overrides) if config else Config(), as_json=as_json)
+
+
+def _show_settings(resolved: Config, *, as_json: bool) -> None:
     values = {}
     for name, _kind, _default, _help in describe():
         section, key = name.split(".")

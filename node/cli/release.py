@@ -12,7 +12,7 @@ from rich.tree import Tree
 
 from node import console
 from node.cli.base import DEFAULT_CONFIG, ConfigOption, JsonOption, group, resolve, say
-from node.cli.dao import DryOption, ForceOption, at_desk, send_proposal, show_sent
+from node.cli.dao import DryOption, ForceOption, TextOption, TitleOption, at_desk, propose_app, send_proposal, show_sent
 from node.cli.process import run_supervised
 from node.protocol.errors import AuditFailed, ConfigError
 from node.store import write_atomic
@@ -295,6 +295,38 @@ def release_propose(
         catalogue = await _catalogue(desk)
         chosen = parse_version(version) if version else next_version(catalogue)
         return await publishing.propose_release(desk, files, parsed, chosen, text, force=force, send=not dry_run)
+
+    show_sent(with_files(config, work, sign=True), as_json=as_json)
+
+
+@propose_app.command("benchmark")
+def propose_benchmark(
+    name: Annotated[str, typer.Argument(help="1 to 32 printable ASCII characters, e.g. code-search/python.")],
+    file: Annotated[Path, typer.Argument(help="Rows, JSONL, in the guideline's test-set format.")],
+    title: TitleOption = "",
+    text: TextOption = "",
+    *,
+    force: ForceOption = False,
+    dry_run: DryOption = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Publish a test set and measure later releases by it."""
+    from node.dao import acts
+    from node.dao.proposal import Proposal, add_benchmark
+    from node.protocol.cid import compute_cid
+    from node.runtime import read_file
+    from node.store import sha256
+
+    rows = read_file(file, "benchmark", "Name a JSONL file.")
+    head = title or f"Measure releases by {name}"
+
+    async def work(_settings: Config, desk: Desk, files: CommandFiles) -> dict[str, Any]:
+        if not dry_run:
+            await files.publish(rows)
+        action = add_benchmark(name, sha256(rows), compute_cid(rows))
+        proposal = Proposal((action,), f"{head}\n\n{text}", desk.me)
+        return await acts.propose(desk, proposal, force=force, send=not dry_run)
 
     show_sent(with_files(config, work, sign=True), as_json=as_json)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from node.dao.calls import moment
 from node.dao.releases import scores_of, version_of
+from node.membership.request import parse
 from node.protocol.cid import cid_from_digest
+from node.protocol.errors import RemoteProtocolError
 from node.protocol.guideline import Guideline
 from node.protocol.releases import Catalogue, Release
 from node.protocol.types import Address
@@ -160,11 +161,10 @@ def _statement(data: bytes | None) -> str:
 def repositories(statement: bytes) -> Sequence[str]:
     """Repositories that a request to join names."""
     try:
-        value: Any = json.loads(statement)
-    except (ValueError, RecursionError):
+        request = parse(statement)
+    except RemoteProtocolError:
         return ()
-    named = value.get("repositories") if isinstance(value, dict) else None
-    return [str(name) for name in named] if isinstance(named, list) else ()
+    return [source.name for source in request.body.data.sources]
 
 
 def _plain(text: str) -> str:

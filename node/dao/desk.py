@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from node.adapters.chain_evm import EvmChain
+from node.audit.report import read_history
 from node.config import Config
 from node.dao.advice import explained
 from node.index.history import History
@@ -15,7 +16,7 @@ from node.manifest import Manifest, load_manifest
 from node.ports import EVENT_CHUNK, Receipt
 from node.protocol.errors import LocalProtocolError, TransactionReverted
 from node.protocol.state import State, apply
-from node.protocol.types import Address, Call
+from node.protocol.types import Address, Call, ChainEvent
 from node.queries import open_history
 from node.runtime import load_signer
 
@@ -60,6 +61,10 @@ class Desk:
                 self._state = apply(self._state, event)
             first = self._next = last + 1
         return self._state
+
+    async def events(self) -> Sequence[ChainEvent]:
+        """All events up to the newest block, for what the state does not keep (reasons of single votes)."""
+        return await read_history(self.chain, self.manifest.deployment_block)
 
     async def now(self) -> int:
         """Time of the newest block: what votes and delays count by."""

@@ -29,13 +29,13 @@ from node.dao.card import Facts, card
 from node.dao.desk import Desk
 from node.dao.files import NOTES_BYTES, Files
 from node.dao.releases import find, scores_of, version_of
+from node.membership.request import MAX_BYTES as REQUEST_BYTES
 from node.protocol.cid import cid_from_digest, compute_cid
 from node.protocol.errors import BlobError, ConfigError, TrainingError
 from node.protocol.guideline import Guideline
 from node.protocol.hashing import keccak256
 from node.protocol.state import State
 from node.protocol.types import Address
-from node.roles.membership import MAX_REQUEST_BYTES
 from node.store import sha256, write_atomic
 
 FORMAT = 1
@@ -90,8 +90,8 @@ async def gather(desk: Desk, files: Files, number: int) -> dict[str, bytes]:
         if application is None:
             continue
         with suppress(BlobError):  # one who left may serve it no longer; the card says so
-            data = await files.get(cid_from_digest(application.request_cid), max_bytes=MAX_REQUEST_BYTES)
-            if keccak256(data) == application.request_hash:
+            data = await files.get(cid_from_digest(application.request_cid), max_bytes=REQUEST_BYTES)
+            if sha256(data) == application.request_hash:
                 found[f"{STATEMENTS}/{account}.json"] = data
     return found
 
@@ -274,7 +274,7 @@ def _sources(folder: Path, state: State, number: int) -> tuple[dict[str, bytes],
     for path in sorted((folder / STATEMENTS).glob("*.json")):
         data, account = path.read_bytes(), Address(path.stem)
         application = state.applications.get(state.member(account).application)
-        if application is None or keccak256(data) != application.request_hash:
+        if application is None or sha256(data) != application.request_hash:
             findings.append(f"{STATEMENTS}/{path.name} is not what {account} applied with")
         found[f"{STATEMENTS}/{path.name}"] = data
     return found, findings

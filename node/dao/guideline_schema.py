@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from learning.spec import LearningSpec
+from node.membership.terms import Terms
 from node.protocol.guideline import DOCUMENTS, OUTER_KEYS
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -34,7 +35,19 @@ def _learning() -> type[BaseModel]:
     return create_model("Learning", __config__=_STRICT, **entries)
 
 
+def _admission() -> type[BaseModel]:
+    """What `Terms` asks of newcomers, each line optional."""
+    hints = get_type_hints(Terms)
+    entries: dict[str, Any] = {
+        item.name: (list[str] if hints[item.name] == tuple[str, ...] else hints[item.name], item.default)
+        for item in dataclasses.fields(Terms)
+        if item.name != "held_out"  # the data document's own line
+    }
+    return create_model("Admission", __config__=_STRICT, **entries)
+
+
 Learning = _learning()
+Admission = _admission()
 
 
 class Data(BaseModel):
@@ -44,6 +57,7 @@ class Data(BaseModel):
     task: Annotated[str, Field(min_length=1, description="what the model learns, e.g. code_search")]
     format: Annotated[str, Field(description="form of training and test rows")] = ""
     held_out: Annotated[list[str], Field(description="repositories of the benchmarks: no member trains on them")] = []
+    admission: Admission | None = Field(default=None, description="what newcomers must show")  # type: ignore[valid-type]
     learning: Learning = Field(default_factory=Learning)  # type: ignore[valid-type]  # made above
 
 

@@ -10,7 +10,7 @@ from node.dao.calls import Action
 from node.dao.desk import Desk
 from node.dao.files import Files, guideline_of
 from node.dao.guideline_schema import Fault
-from node.dao.honour import faults_here, faults_of
+from node.dao.honour import faults_here, faults_of, require_honoured
 from node.dao.lines import Change, differences, line_numbers
 from node.dao.proposal import amend
 from node.protocol.cid import compute_cid
@@ -18,7 +18,7 @@ from node.protocol.errors import ConfigError
 from node.protocol.guideline import DOCUMENTS, Guideline
 from node.protocol.types import Cid
 from node.runtime import read_file
-from node.store import sha256
+from node.store import sha256, write_atomic
 
 
 async def read_guideline(desk: Desk, files: Files, which: str) -> Guideline:
@@ -105,9 +105,6 @@ async def adopt(desk: Desk, files: Files) -> dict[str, Any]:
     Raises:
         ConfigError: it cannot; names the line. The node's file stays as it was.
     """
-    from node.dao.honour import require_honoured  # noqa: PLC0415 - one use
-    from node.store import write_atomic  # noqa: PLC0415
-
     guideline = await read_guideline(desk, files, "current")
     require_honoured(guideline, desk.config, trains=True)
     path = desk.config.network.guideline

@@ -56,6 +56,23 @@ class Entry(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class GovernanceParams:
+    """Constants of the votes and of releases: durations in seconds, amounts in 10⁻¹⁸ CWT, regression in ppm of a score."""
+
+    voting_delay: int
+    voting_period: int
+    late_extension: int
+    quorum_percent: int
+    proposal_threshold: int
+    quorum_floor: int
+    timelock_delay: int
+    linear_up_to: int
+    unlock_delay: int
+    guardian_term: int
+    max_regression: int
+
+
+@dataclass(frozen=True, slots=True)
 class Vote:
     """All that one account has cast on a proposal. ``support`` and ``reason`` are those of its latest vote (255: split)."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -43,6 +44,16 @@ class Member:
     exit_at: int = 0
 
 
+class Standing(IntEnum):
+    """Where a request to join stands (`IMemberRegistry.ApplicationState`); numbers equal the contract's."""
+
+    NONE = 0
+    OPEN = 1
+    APPROVED = 2
+    REFUSED = 3
+    PROBATION = 4
+
+
 @dataclass(frozen=True, slots=True)
 class Application:
     """A request to join: who asks, and hash and CID of the signed request; ``admit_at`` is 0 before a probation."""
@@ -54,6 +65,7 @@ class Application:
     peer_id: str
     admit_at: int = 0
     vetoes: frozenset[Address] = frozenset()
+    standing: Standing = Standing.OPEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +115,12 @@ def put_member(state: S, member: Member) -> S:
     return replace(state, members=with_entry(state.members, member.address, member))
 
 
-def _application_of(state: Membership, event: ChainEvent) -> Application:
+def application_of(state: Membership, event: ChainEvent) -> Application:
+    """The application that an event names.
+
+    Raises:
+        InconsistentHistory: nobody made it.
+    """
     number = event.arguments["application"]
     if number not in state.applications:
         raise InconsistentHistory(f"{event.name} names application {number}, which nobody made.")
@@ -133,18 +150,20 @@ def _reviewed(state: S, event: ChainEvent) -> S:
 
 def _rejected(state: S, event: ChainEvent) -> S:
     applicant = Address(event.arguments["applicant"])
+    application = replace(application_of(state, event), standing=Standing.REFUSED)
+    state = replace(state, applications=with_entry(state.applications, application.number, application))
     return put_member(state, replace(state.member(applicant), status=MemberStatus.NONE))
 
 
 def _probation_started(state: S, event: ChainEvent) -> S:
     a = event.arguments
-    application = replace(_application_of(state, event), admit_at=a["admitAt"])
+    application = replace(application_of(state, event), admit_at=a["admitAt"], standing=Standing.PROBATION)
     state = replace(state, applications=with_entry(state.applications, application.number, application))
     return put_member(state, replace(state.member(Address(a["applicant"])), status=MemberStatus.PROBATION))
 
 
 def _vetoed(state: S, event: ChainEvent) -> S:
-    application = _application_of(state, event)
+    application = application_of(state, event)
     reviewer = Address(event.arguments["reviewer"])
     application = replace(application, vetoes=application.vetoes | {reviewer})
     return replace(state, applications=with_entry(state.applications, application.number, application))

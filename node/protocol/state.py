@@ -30,6 +30,8 @@ from node.protocol.members import (
     Member,
     Membership,
     Seat,
+    Standing,
+    application_of,
     put_member,
 )
 from node.protocol.members import with_entry as _with
@@ -226,7 +228,9 @@ def _put(state: State, found: Round) -> State:
 def _admitted(state: State, event: ChainEvent) -> State:
     a = event.arguments
     member = state.member(Address(a["member"]))
-    state = replace(state, granted=state.granted + a["grant"])
+    application = replace(application_of(state, event), standing=Standing.APPROVED)
+    applications = _with(state.applications, application.number, application)
+    state = replace(state, granted=state.granted + a["grant"], applications=applications)
     return put_member(
         state,
         replace(

@@ -138,6 +138,20 @@ class ComputeAggregate:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowGuideline:
+    """Take over the guideline of an epoch: Keccak-256 hash and CID digest."""
+
+    epoch: int
+    digest: bytes
+    cid: bytes
+
+    @property
+    def key(self) -> str:
+        """Name of the deed."""
+        return f"guideline:{self.epoch}"
+
+
+@dataclass(frozen=True, slots=True)
 class Apply:
     """Write, publish and send our request to join."""
 
@@ -161,6 +175,7 @@ class ReviewApplication:
 
 Action = (
     Apply
+    | FollowGuideline
     | ReviewApplication
     | Submit
     | Announce

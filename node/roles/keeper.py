@@ -1,4 +1,4 @@
-"""The keeper: what anyone may do and somebody must: settle, propose, advance, claim, vest.
+"""The keeper: what anyone may do and somebody must: settle, propose, advance, claim, vest, admit, roll credits.
 
 Members take turns (`View.is_my_turn`), so usually one transaction is sent for each, and the next in rank steps in for a vanished one.
 """
@@ -11,17 +11,22 @@ from node.protocol.sortition import attesters
 from node.protocol.state import Round
 from node.protocol.types import Call, Phase, UpdateStatus
 from node.roles.actions import Action, Submit
+from node.roles.membership import decide_admit
 from node.roles.view import View
 
 SETTLE_BATCH = 16
 """Most updates one `settle` call takes (contract constant)."""
+ROLL_BATCH = 64
+"""Rounds whose credits one call adds up: far below the gas limit of a block."""
+CLAIM_TURNS = 8
+"""Turns that the owner of a finalised update has for its own claim before others make it."""
 GRACE_TURNS = 3
 """Turns that a proposer with a quorum waits for the other attesters."""
 
 
 def decide(view: View) -> list[Action]:
     """Actions of a keeper that are due now."""
-    actions = _claims(view) + _vesting(view) + _disputes(view)
+    actions = _claims(view) + _vesting(view) + _disputes(view) + decide_admit(view) + _rolling(view)
     found = view.round
     if found is None or found.is_over:
         return actions
@@ -104,13 +109,48 @@ def _claims(view: View) -> list[Action]:
         if found.phase is not Phase.FINALIZED:
             continue
         mine = found.reveal_of(view.me)
-        if mine is not None and mine.index not in found.claimed and not _forfeited(found, mine.index):
+        if mine is not None and mine.index not in found.claimed:
             call = Call("RewardDistributor", "claim", (found.number, mine.index))
             actions.append(Submit(f"{found.number}:claim", call))
+        actions += _claims_of_others(view, found)
         if not found.treasury_claimed and view.is_my_turn(found.number, found.phase_since):
             call = Call("RewardDistributor", "claimTreasury", (found.number,))
             actions.append(Submit(f"{found.number}:claim-treasury", call))
     return actions
+
+
+def _claims_of_others(view: View, found: Round) -> list[Action]:
+    """Claims that their owners did not make, forfeited ones (of 0) included: credits count only once all of a round's are made."""
+    if len(found.claimed) == len(found.reveals):
+        return []
+    since = found.phase_since + CLAIM_TURNS * view.stagger
+    return [
+        Submit(f"{found.number}:claim-for:{index}", Call("RewardDistributor", "claim", (found.number, index)))
+        for index in range(len(found.reveals))
+        if index not in found.claimed
+        and found.reveals[index].trainer != view.me
+        and view.is_my_turn(found.number + index, since)
+    ]
+
+
+def _rolling(view: View) -> list[Action]:
+    """Add up the credits of the rounds that a release waits for: one whose scores attesters voted for, with all before it.
+
+    A round can be rolled once all its claims are made; `_claims_of_others` sees to that.
+    """
+    catalogue = view.state.catalogue
+    wanted = max((number for number, _scores in catalogue.score_votes), default=0)
+    waiting = [view.state.rounds[number] for number in range(catalogue.rolled_to + 1, wanted + 1)][:ROLL_BATCH]
+    if not waiting or not all(_is_final(found) for found in waiting):
+        return []
+    last, since = waiting[-1].number, max(found.touched_at for found in waiting)
+    if not view.is_my_turn(last, since):
+        return []
+    return [Submit(f"roll:{last}", Call("ReleaseRegistry", "rollCredits", (last,)))]
+
+
+def _is_final(found: Round) -> bool:
+    return found.phase is Phase.VOIDED or (found.phase is Phase.FINALIZED and len(found.claimed) == len(found.reveals))
 
 
 def _vesting(view: View) -> list[Action]:
@@ -126,10 +166,3 @@ def _vesting(view: View) -> list[Action]:
         if is_accepted and mine.index not in found.vested | found.forfeited:
             actions.append(Submit(f"{found.number}:vest", Call("MemberRegistry", "vest", (found.number, mine.index))))
     return actions
-
-
-def _forfeited(found: Round, index: int) -> bool:
-    verdict = found.settled.get(index)
-    return index in found.forfeited or (
-        verdict is not None and verdict.status in (UpdateStatus.MALFORMED, UpdateStatus.HARMFUL)
-    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from node.protocol.commitments import benchmark_commitment
 from node.protocol.state import Round
 from node.protocol.types import Call, Phase
+from node.roles import membership
 from node.roles.actions import Action, PrepareSlice, StoreSlice, Submit
 from node.roles.view import View
 
@@ -30,7 +31,7 @@ def decide(view: View, plan: StewardPlan) -> list[Action]:
 
 
 def _open(view: View, plan: StewardPlan, number: int) -> list[Action]:
-    is_mine = view.seats[number % len(view.seats)] == view.me
+    is_mine = membership.is_steward(view, number)
     is_late = view.now > view.state.last_round_ended_at + view.params.open_window
     if number > plan.rounds or not is_mine or is_late or len(view.state.active) < plan.min_members:
         return []

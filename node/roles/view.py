@@ -81,7 +81,6 @@ class View:
         chain_id: of the chain.
         round_manager: address of the contract that commitments are bound to.
         court: address of the contract that ballots are bound to.
-        seats: committee seats in order.
         stagger: seconds between the ranks of those who may do a thing that only one needs to do.
     """
 
@@ -96,7 +95,6 @@ class View:
     chain_id: int
     round_manager: Address
     court: Address
-    seats: tuple[Address, ...]
     stagger: int
 
     @property

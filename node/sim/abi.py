@@ -180,15 +180,18 @@ def convert(kind: str, value: Any, where: str) -> Any:
             return tuple(convert(one, item, where) for one, item in zip(kinds, value, strict=True))
     elif _is_integer(kind, value):
         return value
-    if kind == "bool" and isinstance(value, bool):
-        return value
-    if kind == "bytes" and isinstance(value, bytes):
-        return value
-    if kind == "bytes32" and isinstance(value, bytes) and len(value) == 32:
-        return value
+    if kind == "struct" or (kind in _KINDS and isinstance(value, _KINDS[kind]) and _fits(kind, value)):
+        return value  # structs are checked by the function that takes them
     if kind == "address" and isinstance(value, str) and len(value) == 42:
         return Address(to_checksum_address(value))
     raise LocalProtocolError(f"{where}: {value!r} is not a Solidity {kind}.")
+
+
+_KINDS: Mapping[str, type] = {"bool": bool, "bytes": bytes, "string": str, "bytes32": bytes, "bytes4": bytes}
+
+
+def _fits(kind: str, value: Any) -> bool:
+    return not kind[5:] or len(value) == int(kind[5:]) if kind.startswith("bytes") else True
 
 
 def _is_integer(kind: str, value: Any) -> bool:

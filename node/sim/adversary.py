@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,10 @@ class AdversarialTrainer:
         """As the honest trainer."""
         await self.inner.prepare()
 
+    async def follow(self, learning: Mapping[str, Any], max_bytes: int) -> None:
+        """As the honest trainer."""
+        await self.inner.follow(learning, max_bytes)
+
     async def train(self, job: TrainJob) -> TrainResult:
         """The poisoned update."""
         result = await self.inner.train(job)
@@ -78,6 +83,29 @@ class AdversarialTrainer:
     async def evaluate(self, checkpoint: bytes, benchmark: bytes) -> Mapping[str, float]:
         """Honest metrics."""
         return await self.inner.evaluate(checkpoint, benchmark)
+
+
+class Mangler(AdversarialTrainer):
+    """Trains honestly, then sends bytes that are no bundle: ``attack`` is truncated, empty or noise."""
+
+    async def train(self, job: TrainJob) -> TrainResult:
+        """The mangled update."""
+        result = await self.inner.train(job)
+        mangled = {"truncated": result.update[:-3], "empty": b"", "noise": bytes(range(256)) * 4}[self.attack]
+        return replace(result, update=mangled)
+
+
+class Liar(AdversarialTrainer):
+    """Trains honestly and makes its scores up: ``attack`` is high (praises everything), low (damns everything) or zero (lazy)."""
+
+    async def train(self, job: TrainJob) -> TrainResult:
+        """An honest update."""
+        return await self.inner.train(job)
+
+    async def score(self, job: ScoreJob) -> Sequence[int]:
+        """Made-up gains."""
+        gain = {"high": 400_000, "low": -400_000, "zero": 0}[self.attack]
+        return [gain] * len(job.updates)
 
 
 def main() -> None:

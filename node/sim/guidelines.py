@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
+from typing import Any
 
 from node.protocol.errors import TransactionReverted
-from node.protocol.types import Address
-from node.sim.abi import ZERO_ADDRESS, ZERO_BYTES32, Contract, Transaction, external, view
+from node.protocol.types import Address, Scoring
+from node.sim.abi import ZERO_ADDRESS, ZERO_BYTES32, Contract, Log, Transaction, external, view
 
 KINDS = 4
 MOST_GAIN = 524_287
 LEAST_GAIN = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Scoring:
-    """Scoring numbers in ppm, in the order of `IGuidelineRegistry.Scoring`."""
-
-    tau: int
-    delta_min: int
-    harm_min: int
-    gain_cap: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +70,13 @@ class GuidelineRegistry(Contract):
         self._timelock = timelock
         self._documents: list[list[Document]] = [[document] for document in founding]
         self._epochs = [Epoch(guideline.content_hash, guideline.cid, scoring, (1,) * KINDS, deployed_at)]
+        self.founding_logs = [
+            *(
+                Log(self.NAME, "DocumentAmended", _amendment(kind, 1, document))
+                for kind, document in enumerate(founding)
+            ),
+            Log(self.NAME, "EpochBegun", _beginning(1, self._epochs[0])),
+        ]
 
     @external("uint8", "bytes32", "bytes32", "bytes32", "bytes32")
     def amend(  # noqa: PLR0917 - the arguments of the contract
@@ -103,16 +101,16 @@ class GuidelineRegistry(Contract):
         transaction.effects()
         self._documents[kind].append(document)
         revisions = tuple(number + (place == kind) for place, number in enumerate(before.revisions))
-        transaction.emit(
-            self.NAME, "DocumentAmended", kind=kind, revision=revisions[kind], contentHash=content_hash, cid=cid
-        )
+        transaction.emit_mapping(self.NAME, "DocumentAmended", _amendment(kind, revisions[kind], document))
         self._begin(
             transaction,
             replace(before, guideline_hash=guideline_hash, guideline_cid=guideline_cid, revisions=revisions),
         )
 
-    def set_scoring(self, transaction: Transaction, scoring: Scoring) -> None:
-        """Put new scoring numbers in force; timelock only. Takes a struct, so it is called as a method."""
+    @external("struct")
+    def set_scoring(self, transaction: Transaction, given: Mapping[str, int]) -> None:
+        """Put new scoring numbers in force; timelock only."""
+        scoring = Scoring(given["tau"], given["deltaMin"], given["harmMin"], given["gainCap"])
         self._check_timelock(transaction)
         check_scoring(scoring)
         before = self._epochs[-1]
@@ -127,23 +125,28 @@ class GuidelineRegistry(Contract):
         return len(self._epochs), epoch.guideline_hash, astuple(epoch.scoring)
 
     @view("uint256")
-    def epoch_of(self, epoch: int) -> Epoch:
-        """A past epoch, or the one in force."""
+    def epoch_of(self, epoch: int) -> tuple[Any, ...]:
+        """A past epoch, or the one in force: (guideline hash, CID, scoring, revisions, since)."""
+        found = self._epoch(epoch)
+        return found.guideline_hash, found.guideline_cid, astuple(found.scoring), found.revisions, found.since
+
+    @view("uint256", "uint8")
+    def document_of(self, epoch: int, kind: int) -> tuple[bytes, bytes]:
+        """(hash, CID) of the document of a kind that was in force in an epoch."""
+        return self.revision_of(kind, self._epoch(epoch).revisions[kind])
+
+    @view("uint8", "uint256")
+    def revision_of(self, kind: int, revision: int) -> tuple[bytes, bytes]:
+        """(hash, CID) of one revision of a document, from 1."""
+        if not 1 <= revision <= len(self._documents[kind]):
+            raise TransactionReverted("NoSuchRevision", (kind, revision, len(self._documents[kind])))
+        found = self._documents[kind][revision - 1]
+        return found.content_hash, found.cid
+
+    def _epoch(self, epoch: int) -> Epoch:
         if not 1 <= epoch <= len(self._epochs):
             raise TransactionReverted("NoSuchEpoch", (epoch, len(self._epochs)))
         return self._epochs[epoch - 1]
-
-    @view("uint256", "uint8")
-    def document_of(self, epoch: int, kind: int) -> Document:
-        """The document of a kind that was in force in an epoch."""
-        return self._documents[kind][self.epoch_of(epoch).revisions[kind] - 1]
-
-    @view("uint8", "uint256")
-    def revision_of(self, kind: int, revision: int) -> Document:
-        """One revision of a document, from 1."""
-        if not 1 <= revision <= len(self._documents[kind]):
-            raise TransactionReverted("NoSuchRevision", (kind, revision, len(self._documents[kind])))
-        return self._documents[kind][revision - 1]
 
     @view()
     def timelock(self) -> Address:
@@ -152,18 +155,25 @@ class GuidelineRegistry(Contract):
 
     def _begin(self, transaction: Transaction, epoch: Epoch) -> None:
         self._epochs.append(replace(epoch, since=transaction.timestamp))
-        transaction.emit(
-            self.NAME,
-            "EpochBegun",
-            epoch=len(self._epochs),
-            guidelineHash=epoch.guideline_hash,
-            guidelineCid=epoch.guideline_cid,
-            scoring=astuple(epoch.scoring),
-            revisions=epoch.revisions,
-        )
+        transaction.emit_mapping(self.NAME, "EpochBegun", _beginning(len(self._epochs), self._epochs[-1]))
 
     def _check_timelock(self, transaction: Transaction) -> None:
         transaction.require(transaction.sender == self._timelock, "NotTimelock", transaction.sender, self._timelock)
+
+
+def _amendment(kind: int, revision: int, document: Document) -> dict[str, Any]:
+    return {"kind": kind, "revision": revision, "contentHash": document.content_hash, "cid": document.cid}
+
+
+def _beginning(number: int, epoch: Epoch) -> dict[str, Any]:
+    tau, delta_min, harm_min, gain_cap = astuple(epoch.scoring)
+    return {
+        "epoch": number,
+        "guidelineHash": epoch.guideline_hash,
+        "guidelineCid": epoch.guideline_cid,
+        "scoring": {"tau": tau, "deltaMin": delta_min, "harmMin": harm_min, "gainCap": gain_cap},
+        "revisions": epoch.revisions,
+    }
 
 
 def check_scoring(scoring: Scoring) -> None:

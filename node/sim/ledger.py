@@ -9,18 +9,28 @@ from typing import Any
 from eth_utils.address import to_checksum_address
 
 from incentives.rewards import CWT, EmissionParams
+from node.adapters.abi import CONTRACTS
+from node.protocol.calls import PROPOSABLE, selector_of
 from node.protocol.errors import LocalProtocolError
+from node.protocol.governance import GovernanceParams
 from node.protocol.hashing import keccak256
 from node.protocol.types import Address, Call, CourtParams, RegistryParams, RoundParams, Scoring
 from node.sim.abi import Contract, Log, PreflightPassed, Transaction
 from node.sim.court import RoundCourt
 from node.sim.distributor import RewardDistributor
-from node.sim.epochs import FixedEpoch
+from node.sim.governor import CommunityGovernor
+from node.sim.guardian import Guardian, Treasury
+from node.sim.guidelines import Document, GuidelineRegistry
 from node.sim.registry import MemberRegistry, RegistryWiring
-from node.sim.registry_storage import LONGEST_TERM, Guardian
+from node.sim.registry_storage import LONGEST_TERM
+from node.sim.registry_storage import Guardian as AnyGuardian
+from node.sim.releases import ReleaseRegistry
 from node.sim.round_hooks import RoundManager
 from node.sim.round_storage import Model
+from node.sim.splitter import RevenueSplitter
+from node.sim.timelock import TimelockController
 from node.sim.token import ContributionToken
+from node.sim.vault import VotingVault
 
 CAP = 10_000_000 * CWT
 
@@ -61,6 +71,20 @@ QUICK_COURT = CourtParams(
 
 QUICK_SCORING = Scoring(tau=300, delta_min=100, harm_min=1_000, gain_cap=20_000)
 
+QUICK_GOVERNANCE = GovernanceParams(
+    voting_delay=5,
+    voting_period=60,
+    late_extension=10,
+    quorum_percent=10,
+    proposal_threshold=CWT,
+    quorum_floor=100 * CWT,
+    timelock_delay=5,
+    linear_up_to=1_000 * CWT,
+    unlock_delay=300,
+    guardian_term=365 * 24 * 3600,
+    max_regression=5_000,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
@@ -82,10 +106,13 @@ class Deployment:
         admission_burst: admissions at once, after a quiet time.
         admissions_per_day: in the long run.
         emission: emission schedule and weight target.
-        treasury: account of the community's share.
-        timelock: account that gives out seats.
-        guardian: what can pause joining and the opening of rounds.
-        guideline_hash: of the developer guideline in force.
+        treasury: address of the Treasury, the receiver of the community's share.
+        timelock: address of the TimelockController; tests decide in its name without a vote.
+        guardian: what can pause entry points, instead of the Guardian's own model.
+        brake: account that holds the Guardian's office.
+        guideline_hash: of the founding guideline.
+        guideline_cid: digest of its CID.
+        governance: constants of votes and releases.
         genesis: the founding model.
         chain_id: of the chain.
         deployed_at: timestamp.
@@ -109,8 +136,11 @@ class Deployment:
     emission: EmissionParams = field(default_factory=lambda: EmissionParams(halving=450, weight_target=20_000))
     treasury: Address = field(default_factory=lambda: address_of("treasury"))
     timelock: Address = field(default_factory=lambda: address_of("timelock"))
-    guardian: Guardian | None = None
-    guideline_hash: bytes = bytes(32)
+    guardian: AnyGuardian | None = None
+    brake: Address = field(default_factory=lambda: address_of("brake"))
+    guideline_hash: bytes = b"\x01" * 32
+    guideline_cid: bytes = keccak256(b"guideline/cid")
+    governance: GovernanceParams = QUICK_GOVERNANCE
     genesis: Model = field(default_factory=lambda: Model(bytes(32), bytes(32)))
     chain_id: int = 31_337
     deployed_at: int = 0
@@ -145,16 +175,13 @@ class Ledger:
     def __init__(self, deployment: Deployment, block_hash: BlockHash, now: Callable[[], int] | None = None) -> None:
         self.deployment = deployment
         self._block_hash = block_hash
-        names = (
-            "ContributionToken",
-            "MemberRegistry",
-            "GuidelineRegistry",
-            "RoundManager",
-            "RoundCourt",
-            "RewardDistributor",
+        at = _addresses(deployment)
+        time = now if now is not None else lambda: deployment.deployed_at
+        term = deployment.deployed_at + deployment.governance.guardian_term
+        self.guardian = Guardian(
+            at["Guardian"], deployment.brake, expires_at=term, timelock=at["TimelockController"], now=time
         )
-        given = deployment.addresses or {}
-        at = {name: given.get(name, address_of(f"{deployment.chain_id}:{name}")) for name in names}
+        guardian = deployment.guardian if deployment.guardian is not None else self.guardian
         self.token = ContributionToken(
             at["ContributionToken"],
             distributor=at["RewardDistributor"],
@@ -164,19 +191,19 @@ class Ledger:
         self.registry = MemberRegistry(
             at["MemberRegistry"],
             self.token,
-            wiring=RegistryWiring(at["RoundManager"], at["RoundCourt"], deployment.timelock, deployment.guardian),
+            wiring=RegistryWiring(at["RoundManager"], at["RoundCourt"], at["TimelockController"], guardian),
             seats=deployment.seats,
             params=deployment.registry,
-            now=now if now is not None else lambda: deployment.deployed_at,
+            now=time,
             deployed_at=deployment.deployed_at,
         )
-        self.guidelines = FixedEpoch(at["GuidelineRegistry"], deployment.guideline_hash, deployment.scoring)
+        self.guidelines = _guidelines(deployment, at)
         self.rounds = RoundManager(
             at["RoundManager"],
             self.registry,
             guidelines=self.guidelines,
             court=at["RoundCourt"],
-            guardian=deployment.guardian,
+            guardian=guardian,
             chain_id=deployment.chain_id,
             params=deployment.params,
             genesis=deployment.genesis,
@@ -198,10 +225,68 @@ class Ledger:
             self.rounds,
             grant_budget=deployment.grant_budget,
             emission_params=deployment.emission,
-            treasury=deployment.treasury,
+            treasury=at["Treasury"],
         )
-        parts: Sequence[Contract] = (self.token, self.registry, self.rounds, self.court, self.distributor)
+        self._govern(deployment, at, guardian, time)
+        parts: Sequence[Contract] = (
+            self.token,
+            self.guardian,
+            self.registry,
+            self.guidelines,
+            self.rounds,
+            self.court,
+            self.distributor,
+            self.treasury,
+            self.vault,
+            self.timelock,
+            self.governor,
+            self.releases,
+            self.splitter,
+        )
         self._contracts = {contract.NAME: contract for contract in parts}
+        self._at: dict[Address, Contract] = {contract.address: contract for contract in parts}
+
+    def _govern(
+        self, deployment: Deployment, at: Mapping[str, Address], guardian: AnyGuardian, time: Callable[[], int]
+    ) -> None:
+        """The contracts that votes, releases and revenue need."""
+        law, tokens = deployment.governance, {self.token.address: self.token}
+        self.treasury = Treasury(at["Treasury"], at["TimelockController"], tokens)
+        self.vault = VotingVault(
+            at["VotingVault"],
+            self.token,
+            self.registry,
+            guardian=guardian,
+            linear_up_to=law.linear_up_to,
+            unlock_delay=law.unlock_delay,
+        )
+        self.timelock = TimelockController(
+            at["TimelockController"],
+            governor=at["CommunityGovernor"],
+            min_delay=law.timelock_delay,
+            contracts=lambda: self._at,
+        )
+        self.governor = CommunityGovernor(
+            at["CommunityGovernor"],
+            self.vault,
+            self.timelock,
+            guardian=at["Guardian"],
+            params=law,
+            allowed=tuple((at[contract], selector_of(signature)) for contract, signature in PROPOSABLE),
+            now=time,
+            deployed_at=deployment.deployed_at,
+        )
+        self.guardian.wire(self.governor)
+        self.releases = ReleaseRegistry(
+            at["ReleaseRegistry"],
+            self.rounds,
+            self.distributor,
+            guardian=guardian,
+            timelock=at["TimelockController"],
+            max_regression=law.max_regression,
+            chain_id=deployment.chain_id,
+        )
+        self.splitter = RevenueSplitter(at["RevenueSplitter"], self.releases, self.distributor, tokens)
 
     @property
     def addresses(self) -> dict[str, Address]:
@@ -211,7 +296,8 @@ class Ledger:
     @property
     def founding_logs(self) -> Sequence[Log]:
         """What the constructors emitted."""
-        return self.registry.founding_logs
+        founded = (self.guardian, self.registry, self.guidelines, self.timelock, self.governor)
+        return [log for contract in founded for log in contract.founding_logs]
 
     def execute(self, sender: Address, call: Call, *, number: int, timestamp: int) -> tuple[Any, list[Log]]:
         """Run one transaction: its result and its logs.
@@ -253,3 +339,22 @@ class Ledger:
                 f"There is no contract {call.contract!r}.", hint=f"The contracts are {', '.join(self._contracts)}."
             )
         return found
+
+
+def _addresses(deployment: Deployment) -> dict[str, Address]:
+    """Where each contract lies: as given, as the deployment names it, or made up."""
+    made_up = {name: address_of(f"{deployment.chain_id}:{name}") for name in CONTRACTS}
+    named = {"Treasury": deployment.treasury, "TimelockController": deployment.timelock}
+    return {**made_up, **(deployment.addresses or {}), **named}
+
+
+def _guidelines(deployment: Deployment, at: Mapping[str, Address]) -> GuidelineRegistry:
+    founding = [Document(keccak256(b"document/%d" % kind), keccak256(b"cid/%d" % kind)) for kind in range(4)]
+    return GuidelineRegistry(
+        at["GuidelineRegistry"],
+        at["TimelockController"],
+        founding=founding,
+        guideline=Document(deployment.guideline_hash, deployment.guideline_cid),
+        scoring=deployment.scoring,
+        deployed_at=deployment.deployed_at,
+    )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 from incentives.ownership import BEST_SCORE, least_score, score_quorum
 from node.protocol.errors import TransactionReverted
+from node.protocol.governance import Entry
 from node.protocol.hashing import abi_encode, keccak256
 from node.protocol.types import Address, Phase
 from node.sim.abi import ZERO_BYTES32, Contract, Transaction, external, view
 from node.sim.distributor import RewardDistributor
+from node.sim.registry_storage import Guardian
 from node.sim.round_hooks import RoundManager
 
 MAX_BENCHMARKS = 16
@@ -44,13 +48,47 @@ class Candidate:
     notes_cid: bytes
     scores: Scores
 
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Candidate:
+        """A candidate from the struct of the call."""
+        version, scores = given["version"], given["scores"]
+        return cls(
+            given["parent"],
+            (version["major"], version["minor"], version["patch"]),
+            given["round"],
+            given["modelHash"],
+            given["cid"],
+            given["notesHash"],
+            given["notesCid"],
+            tuple((score["benchmark"], score["ppm"]) for score in scores),
+        )
+
+    @property
+    def struct(self) -> dict[str, Any]:
+        """The struct by Solidity's names."""
+        major, minor, patch = self.version
+        return {
+            "parent": self.parent,
+            "version": {"major": major, "minor": minor, "patch": patch},
+            "round": self.round,
+            "modelHash": self.model_hash,
+            "cid": self.cid,
+            "notesHash": self.notes_hash,
+            "notesCid": self.notes_cid,
+            "scores": tuple({"benchmark": name, "ppm": ppm} for name, ppm in self.scores),
+        }
+
 
 @dataclass(slots=True)
 class Release:
-    """A release as published, and whether it was taken back."""
+    """A release as published, its neighbours among those that stand, and whether it was taken back."""
 
     candidate: Candidate
     credit_total: int
+    published_at: int
+    scores_hash: bytes
+    before: int
+    following: int = 0
     is_yanked: bool = False
 
 
@@ -66,8 +104,9 @@ class ReleaseRegistry(Contract):
     Args:
         address: of the contract.
         rounds: whose models are released.
-        distributor: where credits are read; its treasury is the timelock.
-        timelock: the only account that decides.
+        distributor: where credits are read.
+        guardian: what can pause publishing.
+        timelock: the only account that decides; the registry's.
         max_regression: how far a score may fall below the parent's, ppm.
         chain_id: of the chain.
 
@@ -83,13 +122,14 @@ class ReleaseRegistry(Contract):
         rounds: RoundManager,
         distributor: RewardDistributor,
         *,
+        guardian: Guardian,
         timelock: Address,
         max_regression: int,
         chain_id: int,
     ) -> None:
         super().__init__(address)
-        if distributor.treasury() != timelock:
-            raise TransactionReverted("WiredElsewhere", (distributor.treasury(), timelock))
+        if rounds.timelock != timelock:
+            raise TransactionReverted("WiredElsewhere", (rounds.timelock, timelock))
         if not 0 <= max_regression <= MOST_REGRESSION:
             raise TransactionReverted("ParameterOutOfBounds", ("maxRegression", max_regression, 0, MOST_REGRESSION))
         self._rounds = rounds
@@ -100,9 +140,9 @@ class ReleaseRegistry(Contract):
         self._releases: list[Release] = []
         self._voters: dict[tuple[int, bytes], set[int]] = {}
         self._totals = [0]
-        self._benchmarks: dict[bytes, Standing] = {}
-        self.is_paused = False
-        """Set by tests: the guardian's pause of Publish."""
+        self._guardian = guardian
+        self._benchmarks: dict[bytes, tuple[Standing, bytes, bytes]] = {}
+        self._active: list[bytes] = []
 
     @external("uint256", "uint8", "bytes32")
     def attest_scores(self, transaction: Transaction, round_number: int, slot: int, value: bytes) -> None:
@@ -136,10 +176,12 @@ class ReleaseRegistry(Contract):
             transaction.emit(self.NAME, "CreditsRolled", round=number, creditTotal=totals[number])
         self._totals = totals
 
-    def publish(self, transaction: Transaction, candidate: Candidate) -> int:
-        """Publish a release; timelock only. Takes a struct, so it is called as a method."""
+    @external("struct")
+    def publish(self, transaction: Transaction, given: Mapping[str, Any] | Candidate) -> int:
+        """Publish a release; timelock only."""
+        candidate = given if isinstance(given, Candidate) else Candidate.of(given)
         self._check_timelock(transaction)
-        transaction.require(not self.is_paused, "PublishPaused")
+        transaction.require(not self._guardian.is_paused(Entry.PUBLISH), "PublishPaused")
         self._check_successor(transaction, candidate)
         self._check_attested_model(transaction, candidate)
         total = self.credit_total_at(candidate.round)
@@ -148,14 +190,17 @@ class ReleaseRegistry(Contract):
         _check_scores(transaction, candidate.scores)
         self._check_regression(transaction, candidate)
         transaction.effects()
-        self._releases.append(Release(candidate, total))
+        value = self.hash_of(candidate.round, candidate.scores)
+        self._releases.append(Release(candidate, total, transaction.timestamp, value, candidate.parent))
         number = len(self._releases)
+        if candidate.parent:
+            self._release(candidate.parent).following = number
         transaction.emit(
             self.NAME,
             "ReleasePublished",
             release=number,
             round=candidate.round,
-            candidate=candidate,
+            candidate=candidate.struct,
             creditTotal=total,
         )
         return number
@@ -164,10 +209,14 @@ class ReleaseRegistry(Contract):
     def yank(self, transaction: Transaction, release: int, reason_hash: bytes) -> None:
         """Take a release back; timelock only."""
         self._check_timelock(transaction)
-        found = self.release_of(release)
+        found = self._release(release)
         transaction.require(not found.is_yanked, "Yanked", release)
         transaction.effects()
         found.is_yanked = True
+        if found.before:
+            self._release(found.before).following = found.following
+        if found.following:
+            self._release(found.following).before = found.before
         transaction.emit(self.NAME, "ReleaseYanked", release=release, reasonHash=reason_hash)
 
     @external("bytes32", "bytes32", "bytes32")
@@ -180,7 +229,8 @@ class ReleaseRegistry(Contract):
         transaction.require(standing is Standing.UNKNOWN, "WrongStanding", name, standing, Standing.UNKNOWN)
         transaction.require(len(self.active_benchmarks()) < MAX_BENCHMARKS, "TooManyBenchmarks", MAX_BENCHMARKS)
         transaction.effects()
-        self._benchmarks[name] = Standing.ACTIVE
+        self._benchmarks[name] = (Standing.ACTIVE, content_hash, cid)
+        self._active.append(name)
         transaction.emit(self.NAME, "BenchmarkAdded", name=name, contentHash=content_hash, cid=cid)
 
     @external("bytes32")
@@ -190,7 +240,9 @@ class ReleaseRegistry(Contract):
         standing = self.standing_of(name)
         transaction.require(standing is Standing.ACTIVE, "WrongStanding", name, standing, Standing.ACTIVE)
         transaction.effects()
-        self._benchmarks[name] = Standing.RETIRED
+        self._benchmarks[name] = (Standing.RETIRED, *self._benchmarks[name][1:])
+        self._active[self._active.index(name)] = self._active[-1]  # the contract moves the last one into the gap
+        self._active.pop()
         transaction.emit(self.NAME, "BenchmarkRetired", name=name)
 
     @view()
@@ -205,8 +257,27 @@ class ReleaseRegistry(Contract):
         return len(self._releases)
 
     @view("uint256")
-    def release_of(self, release: int) -> Release:
-        """A release, yanked or not."""
+    def release_of(self, release: int) -> tuple[Any, ...]:
+        """A release, yanked or not, as `IReleaseRegistry.Release` orders it."""
+        found = self._release(release)
+        candidate = found.candidate
+        return (
+            candidate.parent,
+            found.before,
+            found.following,
+            candidate.round,
+            candidate.version,
+            found.published_at,
+            found.is_yanked,
+            candidate.model_hash,
+            candidate.cid,
+            found.scores_hash,
+            candidate.notes_hash,
+            candidate.notes_cid,
+            found.credit_total,
+        )
+
+    def _release(self, release: int) -> Release:
         if not 1 <= release <= len(self._releases):
             raise TransactionReverted("NoSuchRelease", (release, len(self._releases)))
         return self._releases[release - 1]
@@ -214,8 +285,24 @@ class ReleaseRegistry(Contract):
     @view("uint256")
     def ownership_of(self, release: int) -> tuple[int, int]:
         """(round, credit total) that shares are computed from."""
-        found = self.release_of(release)
+        found = self._release(release)
         return found.candidate.round, found.credit_total
+
+    @view("uint256", "bytes32")
+    def score_of(self, release: int, benchmark: bytes) -> tuple[bool, int]:
+        """(whether it was measured, ppm)."""
+        scores = dict(self._releases[release - 1].candidate.scores) if 1 <= release <= len(self._releases) else {}
+        return benchmark in scores, scores.get(benchmark, 0)
+
+    @view("uint256", "bytes32")
+    def voters_of(self, round_number: int, value: bytes) -> int:
+        """Bit of each slot that voted for scores."""
+        return sum(1 << slot for slot in self._voters.get((round_number, value), ()))
+
+    @view("bytes32")
+    def benchmark_of(self, name: bytes) -> tuple[int, bytes, bytes]:
+        """(standing, hash, CID) of a benchmark."""
+        return self._benchmarks.get(name, (Standing.UNKNOWN, ZERO_BYTES32, ZERO_BYTES32))
 
     @view("uint256", "bytes32")
     def votes_of(self, round_number: int, value: bytes) -> tuple[int, int]:
@@ -225,7 +312,7 @@ class ReleaseRegistry(Contract):
     @view()
     def active_benchmarks(self) -> list[bytes]:
         """Names of the active benchmarks."""
-        return [name for name, standing in self._benchmarks.items() if standing is Standing.ACTIVE]
+        return list(self._active)
 
     @view("uint256")
     def credit_total_at(self, round_number: int) -> int:
@@ -245,7 +332,7 @@ class ReleaseRegistry(Contract):
 
     def standing_of(self, name: bytes) -> Standing:
         """Whether a benchmark counts."""
-        return self._benchmarks.get(name, Standing.UNKNOWN)
+        return Standing(self.benchmark_of(name)[0])
 
     def _final_credits_of(self, transaction: Transaction, round_number: int) -> int:
         phase = self._rounds.phase_of(round_number)[0]
@@ -259,7 +346,7 @@ class ReleaseRegistry(Contract):
     def _check_successor(self, transaction: Transaction, candidate: Candidate) -> None:
         parent_round = 0
         if candidate.parent:
-            parent = self.release_of(candidate.parent)
+            parent = self._release(candidate.parent)
             transaction.require(not parent.is_yanked, "Yanked", candidate.parent)
             parent_round = parent.candidate.round
         transaction.require(candidate.parent == self.latest(), "NotLatest", candidate.parent, self.latest())

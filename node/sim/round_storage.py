@@ -184,6 +184,11 @@ class RoundStorage(Contract):
         """Address of the guideline registry."""
         return self._guidelines.address
 
+    @property
+    def timelock(self) -> Address:
+        """The registry's timelock."""
+        return self._registry.timelock()
+
     @view()
     def guardian(self) -> Address:
         """Who can pause the opening of rounds; the zero address where nobody can."""

@@ -24,7 +24,7 @@ ETA = 0.25
 """Step at which an update is scored."""
 
 LOOK_AHEAD = (0.0, 0.5, 1.0)
-"""Multiples of the last aggregate tried as scoring base; the first of the best wins."""
+"""Multiples of the last aggregate, and then of the public update, tried as scoring base; the first of the best wins."""
 
 MAX_BYTES = 1 << 20
 
@@ -111,18 +111,25 @@ class ToyTrainer(Trainer):
         self._learning_rate = learning_rate
         self._seconds = seconds
 
+    async def prepare(self) -> None:
+        """Nothing to load."""
+
+    async def follow(self, learning: Mapping[str, object], max_bytes: int) -> None:
+        """The toy task has no settings."""
+
     async def train(self, job: TrainJob) -> TrainResult:
-        """Stochastic gradient descent on half of the private examples per step, drawn by the job's seed."""
+        """Stochastic gradient descent on half of the examples per step, drawn by the job's seed: our own, or the job's benchmark."""
         await asyncio.sleep(self._seconds)
         start = _decode(job.checkpoint)
         weights = start.copy()
         stream = np.random.default_rng([job.seed, job.round])
-        rows = len(self._examples.labels)
+        examples = self._examples if job.benchmark is None else parse_benchmark(job.benchmark)
+        rows = len(examples.labels)
         for _ in range(self._steps):
             chosen = stream.permutation(rows)[: max(1, rows // 2)]
-            batch = Examples(self._examples.features[chosen], self._examples.labels[chosen])
+            batch = Examples(examples.features[chosen], examples.labels[chosen])
             weights -= self._learning_rate * _gradient(weights, batch)
-        notes = {"loss_before": _loss(start, self._examples), "loss_after": _loss(weights, self._examples)}
+        notes = {"loss_before": _loss(start, examples), "loss_after": _loss(weights, examples)}
         return TrainResult(_encode(weights - start), rows, notes)
 
     async def score(self, job: ScoreJob) -> Sequence[int]:
@@ -130,8 +137,11 @@ class ToyTrainer(Trainer):
         await asyncio.sleep(self._seconds)
         slice_ = parse_benchmark(job.benchmark)
         parent = _decode(job.checkpoint)
-        last = np.zeros_like(parent) if job.last_aggregate is None else _decode(job.last_aggregate)
-        base = min((parent + t * last for t in LOOK_AHEAD), key=lambda weights: _loss(weights, slice_))
+        base = parent
+        for direction in (job.last_aggregate, job.public_update):
+            if direction is not None:
+                along = [base + t * _decode(direction) for t in LOOK_AHEAD]
+                base = min(along, key=lambda weights: _loss(weights, slice_))
         before = _loss(base, slice_)
         return [round(PPM * (before - _loss(base + ETA * _decode(update), slice_))) for update in job.updates]
 

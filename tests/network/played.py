@@ -19,6 +19,7 @@ from node.adapters.chain_evm import EvmChain
 from node.adapters.signer_keystore import KeystoreSigner
 from node.config import load_config
 from node.dao.desk import Desk
+from node.membership.request import VERSION, Accepted, Body, DataStatement, Hardware, Identity, Request, Source
 from node.protocol.cid import compute_cid, digest_from_cid
 from node.protocol.commitments import (
     RoundScope,
@@ -31,7 +32,7 @@ from node.protocol.commitments import (
 from node.protocol.errors import BlobUnavailable
 from node.protocol.guideline import Guideline
 from node.protocol.sortition import attesters
-from node.protocol.types import Call, Cid
+from node.protocol.types import Address, Call, Cid
 from node.runtime import ACCOUNT_FILE
 
 MEMBERS = (4, 5, 6)
@@ -40,7 +41,26 @@ GUARDIAN = 7
 GAIN = 100_000
 WORD = sum((GAIN + (1 << 19)) << (20 * j) for j in range(2))
 SALT = b"\x05" * 32
-REQUEST = b'{"repositories":["alpha","beta"],"version":1}\n'
+
+
+def statement(*repositories: str) -> bytes:
+    """A request to join that states these repositories."""
+    sources = tuple(Source(name, "1.0", "MIT", 5) for name in repositories)
+    nobody = Address("0x" + "00" * 20)
+    body = Body(
+        chain_id=31337,
+        registry=nobody,
+        identity=Identity(nobody, "peer", bytes(32), "tester"),
+        hardware=Hardware("Linux", "x86_64", "3.11", 1, 1, "cpu", (), ""),
+        data=DataStatement(("python",), sources, 10, 100, 0, 0, 0, ""),
+        guideline=Accepted(1, bytes(32), {}),
+        sample_updates=(),
+        test_sets=(),
+    )
+    return Request(VERSION, body, bytes(65)).encode()
+
+
+REQUEST = statement("alpha", "beta")
 
 
 @dataclass
@@ -165,12 +185,8 @@ class Played:
 
     async def join(self) -> None:
         request = (hashlib.sha256(REQUEST).digest(), digest_from_cid(compute_cid(REQUEST)))
-        from node.protocol.hashing import keccak256
-
         for number, account in enumerate(MEMBERS, start=1):
-            await self.send(
-                account, "MemberRegistry", "applyToJoin", keccak256(REQUEST), request[1], b"peer", bytes(32)
-            )
+            await self.send(account, "MemberRegistry", "applyToJoin", *request, b"peer", bytes(32))
             for seat in (1, 2):
                 await self.send(seat, "MemberRegistry", "review", number, True, bytes(32))
         await self.pass_time(1)

@@ -103,6 +103,8 @@ async def try_others(me: Shell, receiver: str) -> None:
     assert (await me.json("dao", "propose", "scoring", *scoring, "--dry-run"))["could_propose"]
     assert (await me.json("dao", "propose", "pay", receiver, "1", "--dry-run"))["actions"][0]["ok"]
     assert (await me.json("dao", "propose", "seat", "0", receiver, "--days", "30", "--dry-run"))["actions"][0]["ok"]
+    rows = str(me.config.parent / "public.jsonl")
+    assert (await me.json("dao", "propose", "benchmark", "search/c", rows, "--dry-run"))["actions"][0]["ok"]
     retired = await me.json("dao", "propose", "retire-benchmark", "a", "--dry-run")
     assert not retired["actions"][0]["ok"]
 

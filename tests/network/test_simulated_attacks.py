@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
-from simulated import Community, audit_of
 
 from node.protocol.types import Fault, Phase, UpdateStatus
-from node.sim.adversary import AdversarialTrainer
+from node.sim.adversary import AdversarialTrainer, Mangler
 from node.sim.clock import run_virtual
+from node.sim.community import Community, audit_of
 from node.sim.trainer import ToyTrainer
 
 MAX_NORM = 100.0
@@ -17,15 +15,6 @@ MAX_NORM = 100.0
 
 def poisoner(attack):
     return lambda task, name: AdversarialTrainer(ToyTrainer(task, name), attack, MAX_NORM)
-
-
-class Mangler(AdversarialTrainer):
-    """Sends bytes that are no bundle of the round's schema."""
-
-    async def train(self, job):
-        result = await self.inner.train(job)
-        mangled = {"truncated": result.update[:-3], "empty": b"", "noise": bytes(range(256)) * 4}[self.attack]
-        return replace(result, update=mangled)
 
 
 def mangler(how):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulated import Community, SimNode, audit_of
 
 from incentives.scoring import NOT_SCORED, encode_gain
 from node.audit.report import AuditReport
@@ -17,6 +16,7 @@ from node.protocol.sortition import forward, verifiers_of
 from node.protocol.state import Round, State
 from node.protocol.types import Fault, MemberStatus, Outcome, Phase, UpdateStatus, VoidReason
 from node.sim.clock import run_virtual
+from node.sim.community import Community, SimNode, audit_of
 from node.sim.ledger import QUICK_ROUNDS, address_of
 from node.sim.trainer import ToyTrainer
 

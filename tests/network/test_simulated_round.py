@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from simulated import Community, audit_of, toy_guideline
 
+from node.protocol.cid import compute_cid
 from node.protocol.types import Phase, UpdateStatus
 from node.sim.clock import run_virtual
+from node.sim.community import Community, audit_of, toy_guideline
 
 
 def test_two_rounds_end_with_one_model_and_rewards(tmp_path):
@@ -75,13 +76,14 @@ def test_the_audit_of_an_honest_history_finds_nothing_and_recomputes_every_model
     assert report.checked["balances"] >= 5
 
 
-def test_a_node_under_another_guideline_takes_no_part_and_stops_nobody(tmp_path):
+def test_a_node_that_cannot_have_the_guideline_takes_no_part_and_stops_nobody(tmp_path):
     async def story():
         community = Community(tmp_path, members=5, rounds=1)
         await community.start()
         await community.until(lambda: len(community.nodes[-1].state.active) == 5)
         stranger = community.nodes[0]
         stranger.driver.executor.guideline = toy_guideline(max_norm=99.0)
+        community.swarm.faults.unavailable.add(compute_cid(community.guideline.canonical))
         await community.until(lambda: community.is_over(1))
         status = stranger.driver.status(0)
         await community.stop()
@@ -92,6 +94,7 @@ def test_a_node_under_another_guideline_takes_no_part_and_stops_nobody(tmp_path)
     assert found.phase is Phase.FINALIZED
     assert stranger.address not in found.commits
     assert "taking no part" in status["error"]
+    assert "guideline:1" in status["failing"]
 
 
 def test_a_steward_that_vanishes_costs_time_and_the_seal_but_not_the_round(tmp_path):

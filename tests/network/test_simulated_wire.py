@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from simulated import Community, audit_of
 
 from aggregation.bundle import decode, encode, encoded_bytes, schema_of
 from aggregation.errors import UpdateRejected
@@ -14,6 +13,7 @@ from node.protocol.errors import LocalProtocolError
 from node.protocol.types import Phase, UpdateStatus
 from node.sim.adversary import AdversarialTrainer
 from node.sim.clock import run_virtual
+from node.sim.community import Community, audit_of
 from node.sim.trainer import ToyTrainer
 
 ADAM = {"outer_kind": "adam", "outer_learning_rate": 0.1, "outer_momentum": 0.9, "outer_second_momentum": 0.99}

@@ -13,23 +13,16 @@ import pytest
 from deploy.abi import artifact
 from deploy.deploy import create_address
 from deploy.plan import struct as params_struct
-from node.adapters.abi import ContractAbi, parse_abi
+from node.adapters.abi import CONTRACTS, ContractAbi, parse_abi
+from node.protocol.calls import PROPOSABLE, selector_of
 from node.protocol.errors import LocalProtocolError, TransactionReverted
 from node.protocol.types import Address, Call
-from node.sim.abi import Log
+from node.sim.abi import ZERO_ADDRESS, Log
 from node.sim.ledger import Deployment, address_of
-from node.sim.scripted_court import CourtCommunity
+from node.sim.scripted_votes import Parliament
 
-ORDER = (
-    "ContributionToken",
-    "Guardian",
-    "MemberRegistry",
-    "GuidelineRegistry",
-    "RoundManager",
-    "RoundCourt",
-    "RewardDistributor",
-)
-"""Contracts that take part, in order of creation."""
+ORDER = CONTRACTS
+"""All thirteen, in order of creation."""
 GUIDELINE, CID = b"\x01" * 32, b"\x02" * 32
 GAS = hex(15_000_000)
 RICH = hex(10**24)
@@ -124,20 +117,29 @@ class Evm:
         at, scoring = self.at, asdict(deployment.scoring)
         now = self.head()[1]
         founding = [{"contentHash": GUIDELINE, "cid": CID}] * 4
-        emission = deployment.emission
+        emission, law = deployment.emission, deployment.governance
+        founded_at = now + 1 + ORDER.index("RoundManager")
+        settings = {
+            "votingDelay": law.voting_delay,
+            "votingPeriod": law.voting_period,
+            "lateExtension": law.late_extension,
+            "quorumPercent": law.quorum_percent,
+            "proposalThreshold": law.proposal_threshold,
+            "quorumFloor": law.quorum_floor,
+        }
         wiring = {
             "token": at["ContributionToken"],
             "roundManager": at["RoundManager"],
             "court": at["RoundCourt"],
-            "timelock": deployment.timelock,
+            "timelock": at["TimelockController"],
             "guardian": at["Guardian"],
         }
         arguments: Mapping[str, tuple[Any, ...]] = {
             "ContributionToken": (at["RewardDistributor"], at["MemberRegistry"]),
-            "Guardian": (address_of("guardian"), now + 1_000_000, deployment.timelock),
+            "Guardian": (deployment.brake, founded_at + law.guardian_term, at["TimelockController"]),
             "MemberRegistry": (wiring, deployment.seats, params_struct(deployment.registry)),
             "GuidelineRegistry": (
-                deployment.timelock,
+                at["TimelockController"],
                 [tuple(one.values()) for one in founding],
                 GUIDELINE,
                 CID,
@@ -156,13 +158,37 @@ class Evm:
             "RewardDistributor": (
                 at["ContributionToken"],
                 at["RoundManager"],
-                deployment.treasury,
+                at["Treasury"],
                 emission.initial,
                 emission.halving,
                 emission.weight_target,
             ),
+            "Treasury": (at["TimelockController"],),
+            "VotingVault": (
+                at["ContributionToken"],
+                at["MemberRegistry"],
+                at["Guardian"],
+                law.linear_up_to,
+                law.unlock_delay,
+            ),
+            "TimelockController": (law.timelock_delay, [at["CommunityGovernor"]], [ZERO_ADDRESS], ZERO_ADDRESS),
+            "CommunityGovernor": (
+                at["VotingVault"],
+                at["TimelockController"],
+                at["Guardian"],
+                settings,
+                [at[contract] for contract, _ in PROPOSABLE],
+                [selector_of(signature) for _, signature in PROPOSABLE],
+            ),
+            "ReleaseRegistry": (
+                at["RoundManager"],
+                at["RewardDistributor"],
+                at["Guardian"],
+                at["TimelockController"],
+                law.max_regression,
+            ),
+            "RevenueSplitter": (at["ReleaseRegistry"], at["RewardDistributor"]),
         }
-        founded_at = 0
         for name in ORDER:
             code = bytes.fromhex(cast("Any", artifact(name))["bytecode"]["object"].removeprefix("0x"))
             data = code + self.abis[name].encode_constructor(arguments[name])
@@ -170,19 +196,28 @@ class Evm:
             assert receipt["status"] == "0x1", (name, self.error_of(receipt["transactionHash"]))
             assert receipt["contractAddress"].lower() == at[name].lower()
             if name == "RoundManager":
-                founded_at = self.head()[1]
+                assert self.head()[1] == founded_at
         return founded_at
 
 
-class Twin(CourtCommunity):
+class Twin(Parliament):
     """A scripted community whose every call is made on both sides."""
 
     def __init__(self, evm: Evm, size: int, deployment: Deployment, seed: int) -> None:
         self.evm = evm
         self.calls = 0
         self.reverts: dict[str, int] = {}
+        self.first_block = evm.head()[0] + 1
         founded_at = evm.deploy(deployment)
-        super().__init__(size, replace(deployment, addresses=evm.at, deployed_at=founded_at), seed=seed)
+        at = evm.at
+        placed = replace(
+            deployment,
+            addresses=at,
+            timelock=at["TimelockController"],
+            treasury=at["Treasury"],
+            deployed_at=founded_at,
+        )
+        super().__init__(size, placed, seed=seed)
 
     def start_time(self) -> tuple[int, int]:
         return self.evm.head()

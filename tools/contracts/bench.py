@@ -2,12 +2,16 @@
 
 One copy holds one set of tests, so that forge needs no filter (with a filter it first compiles everything for its interface, 2 s).
 Compiled without the optimizer and with tests linked at run time, a mutant costs the recompilation of one contract.
+
+Linking at run time blinds some tests: where `new C(…)` reverts as `vm.expectRevert` demands, forge 1.7 ends the test there and calls it
+passed, whatever follows (`test_bench.py` shows it). `is_blinded` finds the files; a copy with `linked` compiles everything into them.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,7 +30,7 @@ from tools.contracts.solidity import CONTRACTS, clean_environment, settings
 PROFILE = """
 [profile.mutation]
 optimizer = false
-dynamic_test_linking = true
+dynamic_test_linking = DYNAMIC
 code_size_limit = 1000000
 deny = "never"
 build_info = false
@@ -39,6 +43,23 @@ depth = 30
 fail_on_revert = true
 """
 _REFUSED = ("Compilation failed", "Compiler run failed")
+_CREATION = re.compile(r"\bnew [A-Z]\w*\s*[({]")
+_EXPECTED = re.compile(r"\bvm\.expect(Partial)?Revert\b")
+
+_running: set[int] = set()
+"""Process groups of the forges that run now."""
+
+
+def stop_all() -> None:
+    """Kill every run of forge that is going on, with the compilers it started."""
+    for group in list(_running):
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+
+
+def is_blinded(test: str) -> bool:
+    """Whether linking at run time may hide failures of this test file: it expects reverts, and deploys."""
+    return bool(_EXPECTED.search(test) and _CREATION.search(test))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +79,20 @@ class Bench:
         tests: test files, relative to the contracts' folder.
         timeout: seconds until a run counts as hung.
         contracts: what is copied.
+        linked: compile the contracts into the tests; slower, blinds none.
+
+    Attributes:
+        has_passed: whether the tests have passed on the unchanged source.
 
     Raises:
         SetupError: forge or the packages are missing.
     """
 
-    def __init__(self, folder: Path, tests: Sequence[str], timeout: float, contracts: Path = CONTRACTS) -> None:
+    def __init__(
+        self, folder: Path, tests: Sequence[str], timeout: float, contracts: Path = CONTRACTS, *, linked: bool = False
+    ) -> None:
         self.timeout = timeout
+        self.has_passed = False
         self.path = folder / "contracts"
         self._forge = contracts / ".bin" / "forge"
         if not self._forge.exists() or not (contracts / "node_modules").is_dir():
@@ -79,7 +107,8 @@ class Bench:
                 there = self.path / file.relative_to(contracts)
                 there.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, there)
-        (self.path / "foundry.toml").write_text((contracts / "foundry.toml").read_text("utf-8") + PROFILE, "utf-8")
+        profile = PROFILE.replace("DYNAMIC", "false" if linked else "true")
+        (self.path / "foundry.toml").write_text((contracts / "foundry.toml").read_text("utf-8") + profile, "utf-8")
         self._link_what_tests_read(contracts)
 
     def at(self, path: Path) -> Bench:
@@ -134,15 +163,29 @@ class Bench:
             stderr=subprocess.PIPE,
             start_new_session=True,
         ) as process:
+            _running.add(process.pid)
             try:
                 output, errors = process.communicate(timeout=self.timeout)
             except subprocess.TimeoutExpired:
+                self._kill(process)
+                self._forget()
                 return Verdict("timeout", f"more than {self.timeout:.0f} s", time.monotonic() - begun)
-            finally:  # also the compiler that it started
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+            finally:
+                self._kill(process)
+                _running.discard(process.pid)
         outcome, by = classify(process.returncode, output.decode("utf-8", "replace"), errors.decode("utf-8", "replace"))
         return Verdict(outcome, by, time.monotonic() - begun)
+
+    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+        """Ends a run, also the compiler that it started; nothing where it has ended."""
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def _forget(self) -> None:
+        """Throw away what is compiled: a killed build may leave a mutant's code under the unchanged source's name."""
+        for folder in ("out", "cache"):
+            shutil.rmtree(self.path / folder, ignore_errors=True)
 
 
 def classify(status: int, output: str, errors: str) -> tuple[Outcome, str]:

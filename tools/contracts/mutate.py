@@ -3,8 +3,11 @@
     python -m tools.contracts.mutate RewardDistributor [RoundManager …] [--sample 60 --seed 0] [--jobs 2] [--list]
 
 On copies in a temporary folder it first shows that the tests pass on the unchanged source, fail on a source whose functions revert at
-once (the canary, in every file), and pass again; only then do mutants count. Each meets the tests that belong to its contract, and if
-it lives, all others. Results go to build/contracts/mutation.json after every mutant; a second run takes up where the first ended.
+once (the canary, in every file), and pass again; only then do mutants count. Each meets the tests that belong to its contract, if it
+lives those that `bench.py` calls blinded once more, and if it still lives all others (these two are compiled, and must pass on the
+unchanged source, when the first mutant comes to them). Mutants are tried in the order in which a sample would be drawn: a smaller
+sample is the beginning of a larger one, and what a stopped run has tried is a sample.
+Results go to build/contracts/mutation.json after every mutant; a second run takes up where the first ended.
 Exit codes: 0 done, 2 wrong arguments or excuses, 7 the bench is unsound or something is not installed.
 """
 
@@ -13,6 +16,7 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -20,11 +24,12 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from types import FrameType
 
 from rich.console import Console
 
 from node.protocol.errors import CommonweightError, SetupError
-from tools.contracts.bench import Bench, Verdict
+from tools.contracts.bench import Bench, Verdict, is_blinded, stop_all
 from tools.contracts.campaign import (
     RESULTS,
     Outcome,
@@ -48,27 +53,33 @@ TIMEOUT = 180.0
 
 @dataclass(frozen=True, slots=True)
 class Benches:
-    """The two stages, one copy each; ``rest`` None where ``first`` holds all tests."""
+    """The stages in order, one copy each: the contract's own tests, those blinded among all once more, all others."""
 
-    first: Bench
-    rest: Bench | None
+    stages: tuple[Bench, ...]
 
     @classmethod
     def make(cls, folder: Path, target: Target, timeout: float, contracts: Path = CONTRACTS) -> Benches:
         """Copies below ``folder``; raises as `Bench`."""
-        rest = Bench(folder / "rest", target.rest, timeout, contracts) if target.rest else None
-        return cls(Bench(folder / "first", target.first, timeout, contracts), rest)
-
-    @property
-    def stages(self) -> list[Bench]:
-        """In order."""
-        return [self.first] if self.rest is None else [self.first, self.rest]
+        stages = [Bench(folder / "first", target.first, timeout, contracts)]
+        tests = (*target.first, *target.rest)
+        blinded = [test for test in tests if is_blinded((contracts / test).read_text("utf-8"))]
+        if blinded:
+            stages.append(Bench(folder / "linked", blinded, timeout, contracts, linked=True))
+        if target.rest:
+            stages.append(Bench(folder / "rest", target.rest, timeout, contracts))
+        return cls(tuple(stages))
 
     def judge(self, file: str, text: bytes) -> Verdict:
-        """What the tests say to ``file`` with that text: the stages in order, until one does not pass."""
+        """What the tests say to ``file`` with that text: the stages in order, until one does not pass.
+
+        Raises:
+            SetupError: a stage does not pass on the unchanged source.
+        """
         seconds = 0.0
         verdict = Verdict("survived", "", 0.0)
         for stage in self.stages:
+            if not stage.has_passed:
+                self._must_pass(stage, "before any change")
             verdict = stage.try_with(file, text)
             seconds += verdict.seconds
             if verdict.outcome != "survived":
@@ -81,7 +92,7 @@ class Benches:
         Raises:
             SetupError: one of these is not so, and no result could be believed.
         """
-        self._must_pass("before any change")
+        self._must_pass(self.stages[0], "before any change")
         files = list(files)
         with_functions = 0
         for file in files:
@@ -99,31 +110,34 @@ class Benches:
                 )
         if not with_functions:
             raise SetupError(f"No function to put a canary in: {', '.join(files)}.", hint="Name a contract with code.")
-        self._must_pass("after the canary was taken out")
+        for stage in self.stages:
+            if stage.has_passed:
+                self._must_pass(stage, "after the canary was taken out")
 
     def moved(self, old: Path, new: Path) -> Benches:
         """The same benches after their folder was copied."""
-        first, *rest = (stage.at(new / stage.path.relative_to(old)) for stage in self.stages)
-        return Benches(first, rest[0] if rest else None)
+        return Benches(tuple(stage.at(new / stage.path.relative_to(old)) for stage in self.stages))
 
-    def _must_pass(self, when: str) -> None:
-        for stage in self.stages:
-            verdict = stage.run()
-            if verdict.outcome != "survived":
-                raise SetupError(
-                    f"The tests do not pass on the unchanged source, {when} ({verdict.outcome}: {verdict.by}).",
-                    why="Perhaps a test depends on the optimizer, on gas, or on many fuzz runs.",
-                    hint="Run `FOUNDRY_OPTIMIZER=false FOUNDRY_FUZZ_RUNS=32 .bin/forge test` in contracts/.",
-                )
+    @staticmethod
+    def _must_pass(stage: Bench, when: str) -> None:
+        verdict = stage.run()
+        if verdict.outcome != "survived":
+            raise SetupError(
+                f"The tests do not pass on the unchanged source, {when} ({verdict.outcome}: {verdict.by}).",
+                why="Perhaps a test depends on the optimizer, on gas, or on many fuzz runs.",
+                hint="Run `FOUNDRY_OPTIMIZER=false FOUNDRY_FUZZ_RUNS=32 .bin/forge test` in contracts/.",
+            )
+        stage.has_passed = True
 
 
 def choose(found: Sequence[Mutant], equivalent: set[str], sample: int | None, seed: int) -> list[Mutant]:
-    """All but the equivalent, or ``sample`` of them drawn with ``seed``; in order of place."""
-    kept = [mutant for mutant in found if mutant.id not in equivalent]
-    if sample is None or sample >= len(kept):
-        return kept
-    drawn = {mutant.id for mutant in random.Random(seed).sample(kept, sample)}  # noqa: S311  # a sample, not a secret
-    return [mutant for mutant in kept if mutant.id in drawn]
+    """All but the equivalent, or ``sample`` of them; in the order drawn with ``seed``, of which a sample is the beginning.
+
+    The order is that of all mutants: one excused later leaves it, and moves no other.
+    """
+    drawn = list(found)
+    random.Random(seed).shuffle(drawn)  # noqa: S311  # a sample, not a secret
+    return [mutant for mutant in drawn if mutant.id not in equivalent][:sample]
 
 
 def reusable(old: Record | None, source: str, tests: str) -> dict[str, Result]:
@@ -267,9 +281,16 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
+def _stop(number: int, _frame: FrameType | None) -> None:
+    """Ends as the shell expects, with forge ended and the copies removed."""
+    stop_all()
+    sys.exit(128 + number)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     options = parse(arguments)
+    signal.signal(signal.SIGTERM, _stop)
     console = Console(width=160) if not sys.stdout.isatty() else Console()
     try:
         for name in options.contracts:

@@ -44,7 +44,7 @@ abstract contract RoundState is RoundParams {
     mapping(uint256 round => Round) internal _rounds;
     mapping(uint256 round => mapping(address trainer => Trainer)) internal _trainers;
     mapping(uint256 round => mapping(uint256 index => address owner)) internal _owners;
-    // Both are written through a reference: `RoundManager._wordsOf` chooses one of them.
+    // Both are written through a reference: `RoundVerdicts._wordsOf` chooses one of them.
     // slither-disable-next-line uninitialized-state
     mapping(uint256 round => mapping(uint256 index => ScoreSlot)) internal _scores;
     // slither-disable-next-line uninitialized-state

@@ -32,8 +32,8 @@ contract InvariantsTest is TestBase {
         _distributor = RewardDistributor(d);
 
         bytes4[] memory acts = new bytes4[](12);
-        acts[0] = Handler.step.selector;
-        acts[1] = Handler.diligentStep.selector;
+        acts[0] = _handler.step.selector;
+        acts[1] = _handler.diligentStep.selector;
         acts[2] = Handler.claim.selector;
         acts[3] = Handler.claimTreasury.selector;
         acts[4] = Handler.prove.selector;

@@ -19,6 +19,7 @@ from node.protocol.errors import TransactionReverted
 from node.protocol.types import Call, Fault, Phase
 from node.sim.abi import Contract
 from node.sim.ledger import QUICK_ROUNDS, Deployment, address_of
+from node.sim.registry_storage import RegistryWiring
 from node.sim.scripted import Community, Script
 from node.sim.scripted_court import CourtCommunity
 
@@ -44,12 +45,14 @@ scripts = st.builds(
 
 
 def snapshot(community: Community) -> dict[str, Any]:
-    """All storage of the four contracts, detached."""
+    """All storage of the five contracts, detached; which contracts they know is no storage."""
     ledger = community.ledger
     contracts = (ledger.token, ledger.registry, ledger.rounds, ledger.court, ledger.distributor)
     return {
         contract.NAME: {
-            name: copy.deepcopy(value) for name, value in vars(contract).items() if not isinstance(value, Contract)
+            name: copy.deepcopy(value)
+            for name, value in vars(contract).items()
+            if not isinstance(value, Contract | RegistryWiring)
         }
         for contract in contracts
     }

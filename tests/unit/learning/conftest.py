@@ -43,6 +43,7 @@ def spec(tiny_folder: Path) -> LearningSpec:
         optimiser="adamw",
         learning_rate=3e-3,
         scoring_precision="float32",
+        confidence=0.0,
     )
 
 

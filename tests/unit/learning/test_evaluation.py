@@ -62,6 +62,14 @@ def test_nobody_gains_by_what_everybody_could_train(
     assert scored(public) == scored(None, public) != scored(None)
     assert scored(public)[0] < scored(None)[0]
     assert scored(bad) == scored(None)
+
+    def stepping(*grid: float) -> list[int]:
+        return score_updates(
+            encoder, checkpoint, None, [own], slice_, eta=0.25, grid=GRID, public_update=public, public_grid=grid
+        )
+
+    assert stepping(0.0) == scored(None)[1:]
+    assert stepping(*GRID) == scored(public)[1:] != stepping(0.0, 0.25)
     losses = [evaluate(encoder, stepped(checkpoint, own, step), slice_)["loss"] for step in GRID]
     led_to = stepped(checkpoint, own, GRID[losses.index(min(losses))])
     along = score_updates(encoder, led_to, None, [public, own], slice_, eta=0.25, grid=GRID, public_update=public)

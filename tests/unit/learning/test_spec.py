@@ -54,6 +54,8 @@ def test_base_hash_is_required() -> None:
         ("lookahead", []),
         ("lookahead", [0.5]),
         ("lookahead", [0.0, 1.0, 0.5]),
+        ("lookahead_public", [0.5]),
+        ("lookahead_public", [0.0, 3.0]),
         ("optimiser", "lion"),
         ("precision", "fp8"),
         ("scoring_precision", "int8"),

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from incentives.scoring import NOT_SCORED, encode_gain
-from node.audit.ledger import AuditRules, replay
+from node.audit.ledger import replay
 from node.protocol.sortition import verifiers_of
 from node.protocol.types import Fault, Outcome, Phase
 from node.sim.ledger import QUICK_ROUNDS, Deployment, address_of
+from node.sim.rules import audit_rules
 from node.sim.scripted import DEFAULT_GAIN, Script
 from node.sim.scripted_court import CourtCommunity
 
@@ -66,21 +67,7 @@ EVENTS = tuple(COMMUNITY.events)
 
 
 def audit(events):
-    deployment = COMMUNITY.deployment
-    rules = AuditRules(
-        chain_id=deployment.chain_id,
-        round_manager=COMMUNITY.scope.round_manager,
-        court=COMMUNITY.ledger.court.address,
-        params=deployment.params,
-        court_params=deployment.court,
-        scoring=deployment.scoring,
-        emission=deployment.emission,
-        registry=deployment.registry,
-        genesis_model_hash=deployment.genesis.model_hash,
-        guideline_hash=deployment.guideline_hash,
-        committee=deployment.seats,
-    )
-    return replay(list(events), rules, COMMUNITY._block_hash)
+    return replay(list(events), audit_rules(COMMUNITY.ledger), COMMUNITY._block_hash)
 
 
 def test_a_history_with_lies_and_juries_in_it_adds_up():

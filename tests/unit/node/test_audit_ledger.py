@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from incentives.scoring import MALFORMED, encode_gain
-from node.audit.ledger import AuditRules, replay
+from node.audit.ledger import replay
 from node.protocol.state import apply
 from node.protocol.types import ChainEvent, Phase
+from node.sim.rules import audit_rules
 from node.sim.scripted import Community, Script
 
 
@@ -30,25 +31,8 @@ COMMUNITY = history()
 EVENTS = tuple(COMMUNITY.events)
 
 
-def rules(community):
-    deployment = community.deployment
-    return AuditRules(
-        chain_id=deployment.chain_id,
-        round_manager=community.scope.round_manager,
-        court=community.ledger.court.address,
-        params=deployment.params,
-        court_params=deployment.court,
-        scoring=deployment.scoring,
-        emission=deployment.emission,
-        registry=deployment.registry,
-        genesis_model_hash=deployment.genesis.model_hash,
-        guideline_hash=deployment.guideline_hash,
-        committee=deployment.seats,
-    )
-
-
 def audit(events):
-    return replay(list(events), rules(COMMUNITY), COMMUNITY._block_hash)
+    return replay(list(events), audit_rules(COMMUNITY.ledger), COMMUNITY._block_hash)
 
 
 def test_an_honest_history_with_faults_in_it_adds_up():

@@ -81,3 +81,57 @@ def test_the_template_resolves_to_the_defaults_also_with_every_line_in_force(tmp
 
 def test_every_setting_is_described():
     assert all(text and name.count(".") == 1 for name, _kind, _default, text in describe())
+
+
+def network_file(folder, text='[chain]\nrpc = "http://community"\n[p2p]\nbootstrap = ["/ip4/127.0.0.1/tcp/1"]\n'):
+    folder.mkdir(exist_ok=True)
+    (folder / "network.toml").write_text(text)
+
+
+def test_a_network_file_lies_between_the_defaults_and_the_operators_own_file(tmp_path):
+    network_file(tmp_path / "net", '[chain]\nrpc = "http://community"\n[network]\nmanifest = "m.json"\n')
+    path = write(tmp_path, '[network]\nfile = "net/network.toml"\n')
+    resolved = load_config(path)
+    assert resolved.chain.rpc == "http://community"
+    assert resolved.network.manifest == tmp_path / "net" / "m.json"
+    assert resolved.network.guideline == tmp_path / "guideline.json"
+    assert load_config(path, environment={"COMMONWEIGHT_CHAIN_RPC": "http://env"}).chain.rpc == "http://env"
+    path.write_text('[network]\nfile = "net/network.toml"\n[chain]\nrpc = "http://own"\n')
+    assert load_config(path).chain.rpc == "http://own"
+
+
+def test_a_network_file_can_be_named_by_a_flag(tmp_path):
+    network_file(tmp_path / "net")
+    resolved = load_config(write(tmp_path, ""), flags=["network.file=net/network.toml"])
+    assert resolved.p2p.bootstrap == ("/ip4/127.0.0.1/tcp/1",)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('[keys]\nfolder = "/stolen"\n', "cannot set keys.folder"),
+        ('[learning]\ndevice = "cpu"\n', "cannot set learning.device"),
+        ('[network]\nfile = "other.toml"\n', "cannot set network.file"),
+        ('[chain]\nrcp = "x"\n', "cannot set chain.rcp"),
+        ("[chain\n", "is not TOML"),
+        ("[chain]\nrpc = 3\n", "chain.rpc is 3"),
+    ],
+)
+def test_a_network_file_cannot_set_what_is_the_operators_own(tmp_path, text, what):
+    network_file(tmp_path / "net", text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, '[network]\nfile = "net/network.toml"\n'))
+    assert what in str(caught.value)
+
+
+def test_a_missing_network_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"gone\.toml"):
+        load_config(write(tmp_path, '[network]\nfile = "gone.toml"\n'))
+
+
+def test_the_template_sets_what_is_given_and_comments_out_the_rest(tmp_path):
+    path = write(tmp_path, template({"learning.repositories": ["sympy"], "pace.stagger": 9}))
+    resolved = load_config(path)
+    assert resolved.learning.repositories == ("sympy",)
+    assert resolved.pace.stagger == 9
+    assert resolved.chain == Config().chain

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -20,6 +22,7 @@ from node.dao.power import Power, concentration
 from node.dao.proposal import Proposal, parse, proposal_id, read_file, setting, split_description, tokens
 from node.dao.rehearsal import settings_refusals
 from node.dao.releases import Addition, Candidate, gate, lineage_dot, next_version, parse_version, require_gate
+from node.membership.request import VERSION, Accepted, Body, DataStatement, Hardware, Identity, Request, Source
 from node.protocol.cid import compute_cid, digest_from_cid
 from node.protocol.errors import ConfigError, TransactionReverted
 from node.protocol.governance import GovernorProposal
@@ -59,6 +62,14 @@ def test_a_proposal_file(tmp_path):
 
     as_json.write_text(json.dumps(tomllib.loads(path.read_text())))
     assert read_file(as_json) == (actions, text)
+
+
+def test_the_guide_s_proposal_file_is_one(tmp_path):
+    guide = (Path(__file__).parents[3] / "docs" / "dao.md").read_text("utf-8")
+    (text,) = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    (tmp_path / "p.toml").write_text(text)
+    actions, _ = read_file(tmp_path / "p.toml")
+    assert [action.function for action in actions] == ["setSeat", "pay"]
 
 
 @pytest.mark.parametrize(
@@ -144,6 +155,8 @@ STRUCT = {
     [
         (Action("ReleaseRegistry", "publish", (STRUCT,)), "publish version 1.2.3, the model of round 7"),
         (Action("ReleaseRegistry", "publish", (STRUCT,)), "search/python 0.3619"),
+        (Action("ReleaseRegistry", "publish", (STRUCT,)), "as the first release"),
+        (Action("ReleaseRegistry", "publish", ({**STRUCT, "parent": 3},)), "after release 3"),
         (Action("ReleaseRegistry", "yank", (3, bytes(32))), "take back release 3"),
         (
             Action("ReleaseRegistry", "addBenchmark", (to_name("a"), bytes(32), digest_from_cid(CID))),
@@ -325,7 +338,7 @@ FIRST = {"votingDelay": 5, "votingPeriod": 61, "lateExtension": 10, "quorumPerce
     ],
 )
 def test_the_governor_s_bounds(actions, errors):
-    found = settings_refusals([setting(*one) for one in actions], FIRST, (61, 10), timelock=5, unlock=146)
+    found = settings_refusals([setting(*one) for one in actions], FIRST, (61, 10), timelock=5, unlock=147)
     assert [one and one.error for one in found] == errors
 
 
@@ -420,7 +433,13 @@ def facts(**changes):
         "versioning": {"metric": "mrr"},
     }
     known = catalogue(release(1, 0, {"a": 500_000}), release(2, 1, {"a": 510_000, "b": 1}))
-    statement = json.dumps({"repositories": ["fine", "a|b\n# <script>"]}).encode()
+    sources = tuple(Source(name, "1.0", "MIT", 5) for name in ("fine", "a|b# <script>"))
+    identity = Identity(ANNA, "peer", bytes(32), "Anna")
+    body = Body(
+        chain_id=1, registry=BERT, identity=identity, hardware=Hardware("", "", "", 1, 1, "cpu", (), ""),
+        data=DataStatement((), sources, 10, 100, 0, 0, 0, ""), guideline=Accepted(1, bytes(32), {}), sample_updates=(), test_sets=(),
+    )  # fmt: skip
+    statement = Request(VERSION, body, bytes(65)).encode()
     values = {
         "chain_id": 1, "registry": BERT, "release": known.releases[2], "catalogue": known, "epoch": 4, "guideline": Guideline(documents),
         "credits": {ANNA: 100, BERT: 200}, "statements": {ANNA: statement}, "notes": b"Notes.\n# not a heading",

@@ -83,7 +83,20 @@ def test_events_tell_the_whole_story(community: Community):
     community.play()
     community.claim_all()
     assert names(community) == {
+        "Replaced": 1,
         "SeatSet": 1,
+        "DocumentAmended": 4,
+        "EpochBegun": 1,
+        "RoleGranted": 4,
+        "MinDelayChange": 1,
+        "VotingDelaySet": 1,
+        "VotingPeriodSet": 1,
+        "ProposalThresholdSet": 1,
+        "QuorumNumeratorUpdated": 1,
+        "LateQuorumVoteExtensionSet": 1,
+        "TimelockChange": 1,
+        "ProposalGuardianSet": 1,
+        "Allowed": 10,
         "Applied": 5,
         "Reviewed": 5,
         "Admitted": 5,

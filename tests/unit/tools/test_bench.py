@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from node.protocol.errors import SetupError
+from tools.contracts import bench as benches
 from tools.contracts import mutate
-from tools.contracts.bench import Bench
+from tools.contracts.bench import Bench, is_blinded
 from tools.contracts.campaign import load_target, read_records
 from tools.contracts.mutate import Benches, Campaign
 from tools.contracts.solidity import CONTRACTS
@@ -109,6 +112,12 @@ def test_tests_that_fail_already_stop_the_campaign(project, tmp_path):
         campaign_of(project, tmp_path).run()
 
 
+def test_every_stage_must_pass_before_it_judges(project, tmp_path):
+    (project / "test" / "Other.t.sol").write_text(OTHER.replace("new Adder();", "revert();"))
+    with pytest.raises(SetupError, match=r"do not pass on the unchanged source, before any change.*test_makes"):
+        campaign_of(project, tmp_path).run()  # at the first survivor of the contract's own tests
+
+
 def test_a_canary_that_nobody_notices_stops_the_campaign(project, tmp_path):
     (project / "test" / "Adder.t.sol").write_text(OTHER)  # never calls it
     with pytest.raises(SetupError, match=r"No test noticed that every function of src/Adder\.sol reverts"):
@@ -124,6 +133,111 @@ def test_a_mutant_that_hangs_is_stopped_and_the_copy_is_as_before(project, tmp_p
     assert bench.read("src/Adder.sol") == before
     bench.timeout = 90.0
     assert bench.run().outcome == "survived"
+
+
+def test_a_build_killed_in_its_middle_leaves_nothing_that_judges_the_next(project, tmp_path):
+    """Whenever the kill comes: the mutant's code never stands under the unchanged source's name, nor the reverse."""
+    bench = Bench(tmp_path / "bench", ["test/Adder.t.sol"], 90.0, project)
+    whole = bench.run().seconds
+    source = bench.read("src/Adder.sol")
+    wrong = source.replace(b"a + b", b"a - b")
+    for part in (0.3, 0.6, 0.9):
+        bench.timeout = whole * part
+        if bench.try_with("src/Adder.sol", wrong).outcome == "timeout":
+            assert not [folder for folder in ("out", "cache") if (bench.path / folder).exists()]
+        bench.timeout = 90.0
+        assert bench.run().outcome == "survived"
+        assert bench.try_with("src/Adder.sol", wrong).outcome == "killed"
+        assert bench.run().outcome == "survived"
+
+
+def test_what_a_killed_build_left_is_thrown_away(project, tmp_path):
+    """The worst case, made by hand: code of the mutant, a cache that calls it the unchanged source's."""
+    bench = Bench(tmp_path / "bench", ["test/Adder.t.sol"], 90.0, project)
+    source = bench.read("src/Adder.sol")
+    assert bench.run().outcome == "survived"
+    cache = (bench.path / "cache" / "solidity-files-cache.json").read_bytes()
+    bench.write("src/Adder.sol", source.replace(b"a + b", b"a - b"))
+    assert bench.run().outcome == "killed"
+    bench.write("src/Adder.sol", source)
+    (bench.path / "cache" / "solidity-files-cache.json").write_bytes(cache)
+    assert bench.run().outcome == "killed"  # forge believes the cache: nothing is wrong with this source
+    bench.timeout = 0.05
+    assert bench.run().outcome == "timeout"
+    bench.timeout = 90.0
+    assert bench.run().outcome == "survived"
+
+
+def test_stopping_ends_the_forge_that_runs(project, tmp_path):
+    bench = Bench(tmp_path / "bench", ["test/Adder.t.sol"], 90.0, project)
+    ended: list[str] = []
+
+    def run() -> None:
+        try:
+            ended.append(bench.run().outcome)
+        except SetupError as error:
+            ended.append(error.what)
+
+    worker = threading.Thread(target=run)
+    worker.start()
+    while not benches._running and worker.is_alive():
+        time.sleep(0.01)
+    benches.stop_all()
+    worker.join(30)
+    assert ended == ["forge test ended with status -9 and without a result."]
+    assert not benches._running
+
+
+LIMITS = (
+    HEAD
+    + """contract Limits {
+    error Bad(uint256 low, uint256 high);
+    constructor(uint256 low, uint256 high) {
+        if (low == 0) revert Bad(low, high);
+        if (high == 0) revert Bad(low, high);
+    }
+}
+"""
+)
+LIMITS_TEST = (
+    HEAD
+    + """import {Limits} from "../src/Limits.sol";
+interface Cheats { function expectRevert(bytes calldata reason) external; }
+contract LimitsTest {
+    Cheats private constant vm = Cheats(0x7109709ECfa91a80626fF3989D68f67F5b1DD12D);
+    function test_refuses() external {
+        vm.expectRevert(abi.encodeWithSelector(Limits.Bad.selector, 0, 1));
+        new Limits(0, 1);
+        vm.expectRevert(abi.encodeWithSelector(Limits.Bad.selector, 1, 0));
+        new Limits(1, 0);
+    }
+}
+"""
+)
+
+
+def test_deployments_that_must_revert_are_judged_by_linked_tests(project, tmp_path):
+    """Linked at run time the test ends at its first expected revert (foundry#4589) and lets the second guard's mutants live."""
+    (project / "src" / "Limits.sol").write_text(LIMITS)
+    (project / "test" / "Limits.t.sol").write_text(LIMITS_TEST)
+    second = LIMITS.replace("if (high == 0) revert Bad(low, high);", "{}").encode()
+    made = Benches.make(tmp_path / "made", load_target("Limits", project), 90.0, project)
+    outcomes = [stage.try_with("src/Limits.sol", second).outcome for stage in made.stages]
+    assert outcomes == ["survived", "killed", "survived"]
+    assert made.judge("src/Limits.sol", second).outcome == "killed"
+
+
+@pytest.mark.parametrize(
+    ("text", "blinded"),
+    [
+        ("vm.expectRevert(reason);\nnew Limits(0, 1);", True),
+        ("vm.expectPartialRevert(reason);\nnew Limits{value: 1}(0, 1);", True),
+        ("vm.expectRevert(reason);\nlimits.set(new uint256[](2));", False),
+        ("limits = new Limits(0, 1);", False),
+    ],
+)
+def test_files_that_expect_reverts_and_deploy_are_blinded(text, blinded):
+    assert is_blinded(text) is blinded
 
 
 def test_a_bench_holds_its_tests_and_helpers_and_links_what_tests_read(project, tmp_path):

@@ -163,9 +163,14 @@ def test_a_sample_is_drawn_by_seed_from_what_is_not_equivalent():
     drawn = choose(found, {found[0].id}, 10, 1)
     assert len(drawn) == 10
     assert found[0] not in drawn
-    assert drawn == sorted(drawn, key=lambda one: one.start) == choose(found, {found[0].id}, 10, 1)
-    assert drawn != choose(found, {found[0].id}, 10, 2)
-    assert choose(found, {found[0].id}, None, 1) == choose(found, {found[0].id}, 80, 1) == found[1:]
+    assert drawn == choose(found, {found[0].id}, 10, 1)
+    assert {one.id for one in drawn} != {one.id for one in choose(found, {found[0].id}, 10, 2)}
+    whole = choose(found, {found[0].id}, None, 1)
+    assert whole == choose(found, {found[0].id}, 80, 1)
+    assert sorted(whole, key=lambda one: one.start) == found[1:] != whole
+    assert whole[:10] == drawn  # a smaller sample is the beginning of a larger one
+    fewer = choose(found, {found[0].id, drawn[3].id}, None, 1)
+    assert fewer == [one for one in whole if one != drawn[3]]  # an excuse moves no other
 
 
 def test_fingerprints_follow_names_and_contents(folder):

@@ -169,9 +169,23 @@ def record(killed: int, survived: int, *, chosen: int | None = None, source: str
     return made
 
 
+def test_versions_are_those_of_the_tools():
+    found = reporting.versions()
+    assert sorted(found) == ["forge", "slither", "solc"]
+    assert found["solc"] == "0.8.34"
+    assert all(len(version.split(".")) == 3 for version in found.values())
+
+
 def test_mutation_scores_are_told_or_how_to_get_them():
     found = mutation_figures({"RoundManager": record(9, 1), "RewardDistributor": record(1, 0, source="old")}, "now")
-    assert found["RoundManager"] == {"score": 90.0, "tried": 10, "of": 96, "equivalent": 4, "survived": 1}
+    assert found["RoundManager"] == {
+        "score": 90.0,
+        "tried": 10,
+        "of": 96,
+        "seed": 0,
+        "equivalent": 4,
+        "survived": 1,
+    }
     assert found["RewardDistributor"]["score"] is None
     assert found["RewardDistributor"]["why"] == "the sources changed since"
     assert found["VotingVault"] == {"score": None, "why": "not run", "command": "make mutation CONTRACT=VotingVault"}
@@ -196,6 +210,14 @@ def good(**changes: Any) -> dict[str, Any]:
         "sizes": {"A": 24_576},
         **changes,
     }
+
+
+def test_other_contracts_are_told_but_have_no_threshold():
+    found = mutation_figures({"RoundCourt": record(1, 1)}, "now")
+    assert found["RoundCourt"]["score"] == 50
+    assert missed(good(mutation_score={"RoundCourt": 50.0, "VotingVault": 89.0})) == [
+        "mutation score of VotingVault is 89.00 %, the standard asks for 90 %"
+    ]
 
 
 def test_what_is_met_exactly_or_not_measured_is_not_missed():

@@ -220,10 +220,6 @@ def tell() -> tuple[CourtCommunity, Told]:
     community = play()
     told = Told(list(community.events), community.now, community.now - community.block)
     a, b, c, d = community.members[:4]
-    epoch = {"guidelineHash": digest("guideline"), "guidelineCid": digest("guideline cid"), "revisions": (1, 1, 1, 1)}
-    law = {"tau": 300, "deltaMin": 100, "harmMin": 1_000, "gainCap": 20_000}
-    told.says("GuidelineRegistry", "EpochBegun", epoch=1, scoring=law, **epoch)
-    told.says("CommunityGovernor", "QuorumNumeratorUpdated", oldQuorumNumerator=0, newQuorumNumerator=10)
     for member, amount in ((a, 1_500), (b, 900), (c, 400), (d, 50)):
         told.lock(member, amount * CWT)
     told.delegate(d, c)

@@ -6,20 +6,23 @@ import asyncio
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from node.audit.ledger import AuditRules
 from node.audit.models import ModelAuditor
 from node.audit.report import AuditReport, audit
 from node.driver import Driver, DriverConfig
-from node.executor import Applicant, Executor, Ports
+from node.executor import Executor, Ports
+from node.membership.deeds import Applicant
+from node.membership.request import DataStatement, Source
 from node.ports import Trainer
 from node.protocol.cid import compute_cid, digest_from_cid
+from node.protocol.errors import LocalProtocolError
 from node.protocol.guideline import Guideline
+from node.protocol.state import State
 from node.protocol.types import Address, Call, Cid, Phase
 from node.roles.steward import StewardPlan
 from node.sim.blobs import SimSwarm
@@ -28,6 +31,7 @@ from node.sim.clock import VirtualClock
 from node.sim.gossip import GossipFaults, SimNetwork
 from node.sim.ledger import Deployment, address_of
 from node.sim.round_storage import Model
+from node.sim.rules import audit_rules
 from node.sim.trainer import ToyTask, ToyTrainer
 from node.store import NodeStore
 
@@ -41,13 +45,29 @@ class SimSigner:
     address: Address
 
     def sign_transaction(self, transaction: Mapping[str, Any]) -> bytes:
-        raise AssertionError("nothing is signed in simulation")
+        """Never called.
+
+        Raises:
+            LocalProtocolError: always.
+        """
+        raise LocalProtocolError(f"Nothing is signed in simulation: {sorted(transaction)}.")
+
+    def sign_typed(self, domain: Any, types: Any, message: Any) -> bytes:  # noqa: ARG002 - the address is all there is
+        """As if signed, by the account that the message names."""
+        return self.address.encode().ljust(65, b" ") if message["account"] == self.address else bytes(65)
 
     def derive(self, label: bytes) -> bytes:
+        """HMAC-SHA-256 under the address."""
         return hmac.new(self.address.encode(), label, hashlib.sha256).digest()
 
 
+def recover(_chain_id: int, _registry: Address, _account: Address, _body_hash: bytes, signature: bytes) -> Address:
+    """As good as `SimSigner.sign_typed`: it says who signed."""
+    return Address(signature.rstrip(b" ").decode())
+
+
 def toy_guideline(**update: Any) -> Guideline:
+    """A guideline of the toy task; ``update`` changes its update document."""
     documents = {
         "data": {"task": "toy", "held_out": ["held-out"]},
         "architecture": {"trainable_suffix": ""},
@@ -65,6 +85,8 @@ def toy_guideline(**update: Any) -> Guideline:
 
 @dataclass
 class SimNode:
+    """A node of the community, and its task while it runs."""
+
     name: str
     address: Address
     driver: Driver
@@ -72,7 +94,8 @@ class SimNode:
     task: asyncio.Task[None] | None = None
 
     @property
-    def state(self):
+    def state(self) -> State:
+        """The network as this node knows it."""
         return self.driver.state
 
 
@@ -91,7 +114,11 @@ class Community:
     update: dict[str, Any] = field(default_factory=dict)
     executor: type[Executor] = Executor
     rules: dict[str, Any] = field(default_factory=dict)
+    slices: Callable[[int], bytes] | None = None
+    is_public: bool = False  # stewards give a public update with their slices
+    steward_trainer: type[ToyTrainer] = ToyTrainer
     nodes: list[SimNode] = field(default_factory=list)
+    data_of: dict[str, str] = field(default_factory=dict)
     forged: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -102,32 +129,49 @@ class Community:
         model = Model(hashlib.sha256(self.genesis).digest(), digest_from_cid(compute_cid(self.genesis)))
         self.seats = tuple(address_of(f"seat/{i}") for i in range(3))
         self.deployment = Deployment(
-            seats=self.seats, threshold=2, genesis=model, guideline_hash=self.guideline.hash, **self.rules
+            seats=self.seats,
+            threshold=2,
+            genesis=model,
+            guideline_hash=self.guideline.hash,
+            guideline_cid=digest_from_cid(compute_cid(self.guideline.canonical)),
+            **self.rules,
         )
         self.world = SimChain(self.deployment, self.clock, block_time=1, seed=self.seed)
         self.wire = SimNetwork(self.gossip_faults, seed=self.seed)
         self.swarm = SimSwarm()
 
     async def start(self) -> None:
-        await self.swarm.join("founder").put(self.genesis)
+        """Publish the founding model and launch everybody."""
+        founder = self.swarm.join("founder")
+        for file in (self.genesis, self.guideline.canonical):
+            await founder.put(file)
         for i in range(self.members):
             self.launch(self.make(f"member/{i}", MEMBER_ROLES, i))
         for i, _seat in enumerate(self.seats):
             self.launch(self.make(f"seat/{i}", ("steward", "reviewer"), None))
 
     def make(self, name: str, roles: tuple[str, ...], index: int | None) -> SimNode:
+        """A node with its doors, not yet running; ``index`` of a member, None for a seat. One made again finds its folder."""
         address = address_of(name)
         trainer: Trainer | None = None
         if index is not None:
             trainer = self.trainers.get(index, ToyTrainer)(self.task, name)
+        elif self.is_public:
+            trainer = self.steward_trainer(self.task, name)
         ports = Ports(
             chain=self.world.chain_for(address),
             blobs=self.swarm.join(name),
             signer=SimSigner(address),
             gossip=self.wire.join(f"peer-of-{name}") if index is not None else None,
             trainer=trainer,
-            slices=(lambda number: self.task.benchmark(f"slice/{number}")) if index is None else None,
+            slices=(self.slices or self.slice_of) if index is None else None,
         )
+
+        async def statement() -> DataStatement:
+            return DataStatement(
+                ("toy",), (Source(self.data_of.get(name, name), "1", "own", 100),), 100, 1, 0, 0, 0, ""
+            )
+
         store = NodeStore(self.folder / name.replace("/", "-"))
         executor = self.executor(
             ports=ports,
@@ -140,20 +184,24 @@ class Community:
             public_benchmark=self.task.benchmark("public"),
             seed=self.seed,
             fetch_seconds=5.0,
-            applicant=Applicant("simulated", (name,), bytes(32), frozenset({"held-out"})),
+            applicant=Applicant(self.world.ledger.registry.address, name, statement=statement, recover=recover),
         )
         config = DriverConfig(
             roles=roles,
             params=self.deployment.params,
             court=self.deployment.court,
             scoring=self.deployment.scoring,
-            seats=self.seats,
             first_block=0,
             plan=StewardPlan(self.rounds if index is None else self.member_rounds, self.least_members or self.members),
         )
         return SimNode(name, address, Driver(executor, self.clock, config), store)
 
+    def slice_of(self, number: int) -> bytes:
+        """The slice that the steward of a round opens."""
+        return self.task.benchmark(f"slice/{number}")
+
     def launch(self, node: SimNode) -> SimNode:
+        """Run a node."""
         node.task = asyncio.create_task(node.driver.run(), name=node.name)
         self.nodes.append(node)
         return node
@@ -176,7 +224,7 @@ class Community:
             await node.task
         self.nodes.remove(node)
 
-    async def until(self, condition, seconds: float = 3_000) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 3_000) -> None:
         """Wait in virtual time; a node that died with an error fails the test here."""
         end = self.clock.now() + seconds
         while not condition():
@@ -187,40 +235,33 @@ class Community:
             await self.clock.sleep(1)
 
     async def stop(self) -> None:
+        """Kill everybody."""
         for node in list(self.nodes):
             await self.kill(node)
 
     def is_over(self, number: int) -> bool:
+        """Whether every running node knows that a round has ended."""
         return all((found := node.state.rounds.get(number)) is not None and found.is_over for node in self.nodes)
 
     @staticmethod
     def cid_of(data: bytes) -> Cid:
+        """CID of a file."""
         return compute_cid(data)
 
     def phase(self, number: int) -> Phase:
+        """Phase of a round, as the first node knows it."""
         found = self.nodes[0].state.rounds.get(number)
         return found.phase if found else Phase.NONE
 
     def describe(self) -> str:
+        """Everybody's status, for error messages."""
         return json.dumps([node.driver.status(0) for node in self.nodes], indent=1, default=str)
 
 
 async def audit_of(community: Community) -> AuditReport:
     """A stranger's audit: the chain's events and a store of its own."""
     deployment = community.deployment
-    rules = AuditRules(
-        chain_id=deployment.chain_id,
-        round_manager=community.world.ledger.rounds.address,
-        court=community.world.ledger.court.address,
-        params=deployment.params,
-        court_params=deployment.court,
-        scoring=deployment.scoring,
-        emission=deployment.emission,
-        registry=deployment.registry,
-        genesis_model_hash=deployment.genesis.model_hash,
-        guideline_hash=community.guideline.hash,
-        committee=community.seats,
-    )
+    rules = audit_rules(community.world.ledger, guideline_hash=community.guideline.hash)
     auditor = ModelAuditor(
         community.swarm.join("auditor"), community.guideline, deployment.chain_id, rules.round_manager, 5.0
     )

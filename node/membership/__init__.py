@@ -1,0 +1,1 @@
+"""How newcomers ask and how the committee answers: requests, data statements, checks, measurements, reviews."""
