@@ -103,6 +103,13 @@ def test_every_verdict_is_what_the_chain_recorded(name):
     assert all(len(one.sources) >= 2 for one in found if one.recorded is not None)
 
 
+def test_the_majority_that_is_shown_is_of_all_who_were_asked():
+    for one in every("faults", "score"):
+        asked = sum(step.expression == "its field" for step in one.steps)
+        if asked:
+            assert {step.label: step.value for step in one.steps}["need"] == {7: "4", 6: "4"}[asked]
+
+
 @pytest.mark.parametrize("name", COMMUNITIES)
 def test_every_reward_is_what_the_chain_paid(name):
     found = every(name, "reward")
