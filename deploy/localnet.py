@@ -38,7 +38,7 @@ from node.store import write_atomic
 SEATS = 3
 SCRYPT_N = 1 << 14
 """Cost of the test keystores: eight of them open at once on a small machine. An operator's own keystore uses the full cost."""
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 NETWORK_FILE = "network.toml"
 """What `commonweight node init --network` takes."""
 MEMBER_ROLES = ("applicant", "trainer", "verifier", "attester", "keeper", "challenger", "juror")

@@ -25,8 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploy.demo import make_founding
-from deploy.founding import Founding
+from deploy.demo import GUIDELINE
+from deploy.founding import Founding, found
 from deploy.localnet import Localnet, LocalnetPlan, Member, write_toml
 from deploy.manifest import load_preset
 from deploy.story_claims import claims
@@ -48,6 +48,8 @@ WINDOW = 7200
 PHASE_SECONDS = 1800
 """Longest phase: it ends once everybody acted, and a busy machine must not void a round."""
 WAIT_SECONDS = 3600.0
+PUBLIC_ROWS = 200
+"""Rows of the public benchmark: every attester of a release measures them."""
 OPEN_ROUND = 1
 """`IGuardian.Entry.OpenRound`."""
 GUARDIAN_ACCOUNT = 1
@@ -86,6 +88,12 @@ class Story:
     say: Callable[[str], None]
     steps: list[dict[str, Any]] = field(default_factory=list)
     after_step: Callable[[Mapping[str, Any]], Awaitable[None]] | None = None
+    _polling: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def poll(self) -> None:
+        """Read what is new on chain, one caller at a time."""
+        async with self._polling:
+            await self.watcher.poll()
 
     # --- telling ---
 
@@ -122,7 +130,7 @@ class Story:
         step = {"command": shown, "by": self._short(str(config)), "seconds": round(time.monotonic() - began, 1)}
         if isinstance(found, dict) and "transaction" in found:
             step |= {"transaction": found["transaction"], "block": found["block"]}
-        await self.watcher.poll()
+        await self.poll()
         await self.note(name, **step)
         return found
 
@@ -144,7 +152,7 @@ class Story:
                 raise SetupError("A round was voided.", hint=f"Logs are under {self.net.plan.folder}.")
             if time.monotonic() > end:
                 raise SetupError(f"Waited {WAIT_SECONDS:.0f} s for {what}.", hint=f"Logs: {self.net.plan.folder}.")
-            await self.watcher.poll()
+            await self.poll()
             await asyncio.sleep(0.3)
 
     async def until_time(self, moment: int) -> None:
@@ -153,7 +161,7 @@ class Story:
         while clock <= moment:
             await asyncio.sleep(0.5)
             clock = (await self.watcher.chain.head()).timestamp
-        await self.watcher.poll()
+        await self.poll()
 
     async def finalised(self, number: int, holders: Sequence[Member]) -> None:
         """Wait until a round is finalised, claimed, and its model lies with its holders."""
@@ -201,37 +209,23 @@ class Story:
             f"candidate: the model of round {number} is measured", first.config,
             "release", "candidate", str(number), *extra, "--out", str(candidate),
         )  # fmt: skip
-        for member in voters:
-            try:
-                found = await self.commonweight(
-                    f"{member.name} measures it and votes for the scores",
-                    member.config,
-                    "release",
-                    "attest",
-                    str(candidate),
-                )
-            except SetupError as error:  # an attester whose processor finds other numbers votes for nothing
-                await self.note(f"{member.name} does not attest the scores", why=str(error)[-200:])
-                continue
-            if found["votes"] >= found["votes_needed"]:
-                break
+        await asyncio.gather(*(self._attest(member, candidate) for member in voters))
         await self.commonweight("claims are complete, credits added up", first.config, "release", "settle", str(number))
-        for member in voters:
-            if self.watcher.state.balances.get(member.address, 0):
-                await self.commonweight(f"{member.name} locks its tokens", member.config, "dao", "convert")
-        await asyncio.sleep(2)
+        owners = [member for member in voters if self.watcher.state.balances.get(member.address, 0)]
+        await asyncio.gather(
+            *(self.commonweight(f"{one.name} locks its tokens", one.config, "dao", "convert") for one in owners)
+        )
         proposed = await self.commonweight(
             "the release is proposed", first.config, "release", "propose", str(candidate), "--notes", str(notes)
         )
         which = str(proposed["number"])
         await self.until_time(proposed["starts"])
-        for member in voters:
-            await self.commonweight(f"{member.name} votes", member.config, "dao", "vote", which, "for")
-        await self.until_time(proposed["ends"] + self.net.plan.params.governance.late_extension)
-        await self.commonweight("the proposal is queued", first.config, "dao", "queue", which)
-        await self.until_time(
-            (await self.watcher.chain.head()).timestamp + self.net.plan.params.governance.timelock_delay
+        await asyncio.gather(
+            *(self.commonweight(f"{one.name} votes", one.config, "dao", "vote", which, "for") for one in voters)
         )
+        await self.until_time(proposed["ends"] + self.net.plan.params.governance.late_extension)
+        queued = await self.commonweight("the proposal is queued", first.config, "dao", "queue", which)
+        await self.until_time(queued["eta"])
         executed = await self.commonweight("the release is published", first.config, "dao", "execute", which)
         shown = (await self.commonweight("the releases", first.config, "release", "list"))[-1]
         return {
@@ -243,6 +237,18 @@ class Story:
             "executed": executed["transaction"],
             "table": made["table"],
         }
+
+    async def _attest(self, member: Member, candidate: Path) -> None:
+        try:
+            await self.commonweight(
+                f"{member.name} measures it and votes for the scores",
+                member.config,
+                "release",
+                "attest",
+                str(candidate),
+            )
+        except SetupError as error:  # e.g. no correct attester of the round: the others decide
+            await self.note(f"{member.name} does not attest the scores", why=str(error)[-200:])
 
     def checkpoint(self, number: int) -> bytes:
         """Model of a finalised round, as the first member keeps it."""
@@ -341,7 +347,7 @@ class Story:
                 "--reason",
                 f"Its update: {reason}",
             )
-        await self.watcher.poll()
+        await self.poll()
         final = await self.commonweight(
             "anybody reads the reviews", founders[0].config, "join", "show", number, "--quick"
         )
@@ -380,6 +386,11 @@ class Story:
         return found
 
 
+def make_founding() -> Founding:
+    """Guideline, model and public benchmark of the embedded code-search community."""
+    return found(json.loads(GUIDELINE.read_bytes()), None, rows=PUBLIC_ROWS, cache=CACHE)
+
+
 def patient(params: NetworkParams) -> NetworkParams:
     """A local network's constants with time enough for a machine that does other things, too."""
     rounds = dataclasses.replace(
@@ -405,7 +416,7 @@ async def perform(options: Options) -> int:
     plan = LocalnetPlan(
         folder=options.folder.resolve() / "network",
         params=patient(load_preset("localnet")),
-        founding=await asyncio.to_thread(make_founding, CACHE),
+        founding=await asyncio.to_thread(make_founding),
         nodes=len(FOUNDERS),
         attackers=0,
         rounds=AFTER,

@@ -44,7 +44,7 @@ async def commonweight(config, *arguments, fails=0):
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "node.cli", *arguments, "--json", "--config", str(config)],
-        capture_output=True, text=True, timeout=240, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=600, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == fails, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -52,7 +52,7 @@ async def commonweight(config, *arguments, fails=0):
 
 
 async def follow(watcher, done):
-    async with asyncio.timeout(300):
+    async with asyncio.timeout(900):
         while not done():
             watcher.net.require_running()
             await watcher.poll()

@@ -305,7 +305,7 @@ def world_of(events: list[ChainEvent] | None = None, *, now: int | None = None, 
 
 @pytest.fixture(scope="session")
 def world() -> World:
-    audit = {"ok": True, "at": 5, "block": 7, "checked": {"events": 10**6}, "findings": []}
+    audit = {"ok": True, "at": 5, "blocks": [1, 7], "checked": {"events": 10**6}, "findings": []}
     evaluations = {"name": "mrr", "unit": "", "values": {"0": 0.18, "1": 0.29}}
     request = {"hardware": "x", "repositories": ["r"], "rows": 3, "sample_gain": 4, "test_set": None}
     node = {
