@@ -167,6 +167,7 @@ def main() -> None:
     result: dict[str, Any] = {
         "machine": machine(),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in ("numpy", "numba")},
+        "load_average": round(os.getloadavg()[0], 1),
         "rounds": options.rounds,
         "nodes": options.nodes,
         "parameters": LARGE.parameters,

@@ -17,7 +17,7 @@ from node.audit.guilt import is_counted
 from node.audit.releases import scores_hash
 from node.audit.rounds import round_views
 from node.audit.view import View
-from node.protocol.calls import OWN_SETTINGS, selector_of
+from node.protocol.calls import OWN_SETTINGS, PROPOSABLE, selector_of
 from node.protocol.governance import Entry, OperationState, Pause
 from node.protocol.guidelines import Kind
 from node.protocol.state import Round, State
@@ -185,8 +185,10 @@ def _proposals(state: State, rules: AuditRules, now: int) -> Iterator[View]:
     yield _ask("settings", governor, "proposalGuardian", says=settings.proposal_guardian)
     yield _ask("settings", governor, "timelock", says=settings.timelock)
     own = {(rules.contracts[governor], selector_of(signature)) for signature in OWN_SETTINGS}
-    for target, selector in sorted(settings.allowed | own):
-        yield _ask("settings", governor, "isAllowed", target, selector, says=True)
+    listed = {(rules.contracts[contract], selector_of(signature)) for contract, signature in PROPOSABLE}
+    for target, selector in sorted(settings.allowed | own | listed):
+        told = (target, selector) in settings.allowed | own
+        yield _ask("settings", governor, "isAllowed", target, selector, says=told)
 
 
 def _timelock(state: State) -> Iterator[View]:

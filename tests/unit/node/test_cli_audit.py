@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ BAD = report(Finding("a vote weighs 3, computed 2.", 4, "0xabc"), Finding("suppl
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Asked:
     """What the command asked for; ``answer`` is what it gets."""
     seen: Asked = {"answer": CLEAN}
 
@@ -46,7 +47,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         return answer
 
     monkeypatch.setattr(queries, "run_audit", run_audit)
-    monkeypatch.setattr("node.cli.audit.resolve", lambda *_: None)
+    settings = SimpleNamespace(node=SimpleNamespace(data=tmp_path))
+    monkeypatch.setattr("node.cli.audit.resolve", lambda *_: settings)
     return seen
 
 
