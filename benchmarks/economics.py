@@ -36,7 +36,7 @@ from benchmarks.robustness_report import machine
 from incentives import scoring
 
 STEPS = {(0, 2), (0, 3), (0, 4)}  # (seed, round) in which `--steps` also tries other steps than the guideline's
-PLAIN = range(2, 5)  # rounds whose updates are also scored without the look-ahead along the steward's public training
+ALONG = range(2, 5)  # rounds whose updates are also scored with the look-ahead along the steward's public training
 ALWAYS = {(0, 1)}  # (seed, round) whose updates are also scored with it from the genesis model
 FINE = (0,)  # seeds with slices of 256 rows; 128, the local network's, elsewhere
 ETAS = (0.0625, 0.125)
@@ -49,18 +49,18 @@ STEP_NAMES = (
     "public",
     "own-last",
 )
-PLAIN_NAMES = (*STEP_NAMES, "shuffled", "flipped-small", "replay")
+ALONG_NAMES = (*STEP_NAMES, "shuffled", "flipped", "public-twice", "public-next", "public-buried", "replay")
 PHASES: Mapping[str, range] = {"1": range(1, 2), "2–3": range(2, 4), "1–3": range(1, 4), "4–6": range(4, 7)}
 Rounds = Mapping[tuple[int, int], Measured]
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """What was measured: every planned round, some with other steps, some without look-ahead along public training, or with it always."""
+    """What was measured: every planned round, some with other steps, some with look-ahead along public training, or with it always."""
 
     rounds: Rounds
     steps: Rounds
-    plain: Rounds
+    along: Rounds
     always: Rounds
 
 
@@ -70,7 +70,7 @@ def measure(seeds: Sequence[int], rounds: int, folder: Path, console: Console, *
 
     settings = world.Settings()
     key = world.key_of(settings, world.guideline())
-    kinds: dict[str, dict[tuple[int, int], Measured]] = {"rounds": {}, "steps": {}, "plain": {}, "always": {}}
+    kinds: dict[str, dict[tuple[int, int], Measured]] = {"rounds": {}, "steps": {}, "along": {}, "always": {}}
     jobs = list(plan(seeds, rounds, has_steps=has_steps))
     built: dict[int, world.World] = {}
     with Progress(console=console) as progress:
@@ -99,8 +99,8 @@ def plan(
             yield "rounds", place, {"rows": rows}
             if has_steps and place in STEPS:
                 yield "steps", place, {"rows": 256, "etas": ETAS, "only": STEP_NAMES}
-            if number in PLAIN:
-                yield "plain", place, {"rows": rows, "look": "plain", "only": PLAIN_NAMES}
+            if number in ALONG:
+                yield "along", place, {"rows": rows, "look": "along", "only": ALONG_NAMES}
             if place in ALWAYS:
                 yield "always", place, {"rows": rows, "look": "always"}
 
@@ -238,9 +238,9 @@ def replayed(found: Study) -> list[dict[str, Any]]:
     """Rows of every variant on the rounds that were measured for it."""
     chosen = [PROTOCOL, *(v for family in variants.families().values() for v in family), *variants.others()]
     rows = run(found.rounds, list({variant.name: variant for variant in chosen}.values()))
-    # In round 1 the base is the genesis model with either look, so those of before played that round, too.
+    # In round 1 the base is the genesis model with either look, so the look-ahead played that round, too.
     earliest = {place: m for place, m in found.rounds.items() if place[1] == 1}
-    rows += run(earliest | dict(found.plain), variants.before())
+    rows += run(earliest | dict(found.along), variants.along())
     rows += run(found.always, variants.always())
     rows += run(found.steps, variants.steps(ETAS))
     rows += run({place: found.rounds[place] for place in found.steps}, variants.steps((0.25,)))
@@ -251,7 +251,7 @@ def frontier(summary: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[t
     """Curves of the picture: rounds 1–3 and 2–3, the worst strategy but public training, and public training."""
     found: dict[str, dict[str, list[tuple[float, float, str]]]] = {}
     by_name = {(e["setting"], e["rounds"]): e for e in summary}
-    families = {"before: less z errors": variants.before(), **variants.families()}
+    families = {**variants.families(), "public look-ahead, less z errors": variants.along()}
     for key, text in (("worst_but_public", "all but training on the public benchmark"), ("public", "training on it")):
         for phase in ("1–3", "2–3"):
             lines = {}
@@ -283,8 +283,8 @@ def study(found: Study, options: argparse.Namespace, console: Console, began: fl
         "before": dataclasses.asdict(BEFORE) | {"references": []},
         "rounds": [list(place) for place in sorted(found.rounds)],
         "rounds_eta": [list(place) for place in sorted(found.steps)],
-        "rounds_plain": [list(place) for place in sorted(found.plain)],
-        "lookahead": {f"{s}.{r}": [m.lookahead, m.along] for (s, r), m in sorted(found.rounds.items())},
+        "rounds_along": [list(place) for place in sorted(found.along)],
+        "lookahead": {f"{s}.{r}": [m.lookahead, m.along] for (s, r), m in sorted(found.along.items())},
         "gains": gains_by_round(found.rounds),
         "cpu_seconds": round(time.process_time() - began),
     }

@@ -17,7 +17,7 @@ from incentives import rewards, scoring
 PANEL = 7
 MOST = 99.0  # relative pay is cut here: beyond it, and where honest nodes earn nothing, the number says no more
 PROTOCOL = localnet_tally()
-Z_MILLI = 1_000  # the guideline's `confidence`
+Z_MILLI = 0  # the guideline's `confidence`
 EMISSION = rewards.EmissionParams(weight_target=400_000)
 
 
@@ -47,7 +47,7 @@ class Variant:
     name: str = "protocol"
     tally: scoring.TallyParams = PROTOCOL
     eta: float = 0.25
-    size: int = 256
+    size: int = 128
     stewards: int = 1
     z_milli: int = Z_MILLI
     is_hard: bool = False
@@ -322,7 +322,9 @@ LEAKS: Mapping[str, Mapping[tuple[int, int], tuple[str, tuple[int, ...]]]] = {
 
 
 def play(measured: Measured, variant: Variant, strategy: str) -> Outcome | None:
-    """One strategy in one round; None where it does not exist (nothing to replay yet, not measured)."""
+    """One strategy in one round; None where it does not exist (nothing to replay yet, not measured so)."""
+    if (variant.eta, variant.size) not in measured.losses:
+        return None
     if strategy in LEAKS:
         known = LEAKS[strategy].get((variant.size, variant.stewards))
         if known is None or known[0] not in measured.names:

@@ -39,12 +39,12 @@ Matrix = NDArray[np.float64]
 Say = Callable[[str], None]
 
 BASE_MODEL = "all-MiniLM-L6-v2"
-VERSION = 3  # of the files below; a change of what is measured raises it
+VERSION = 4  # of the files below; a change of what is measured raises it
 SIZES = (128, 256)
 SEALED_POOL = 2_000  # rows from which the stewards of all rounds draw
 BEST_OF = 200
-LOOKS = ("protocol", "plain", "always")
-"""Where the base is moved along the steward's training on the public benchmark: once there is a last aggregate, never, from round 1 on."""
+LOOKS = ("protocol", "along", "always")
+"""When the base is moved along the steward's training on the public benchmark: never, once there is a last aggregate, from round 1 on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,9 +140,8 @@ def key_of(settings: Settings, spec: LearningSpec) -> str:
         wanted["tally"].pop(name)
     wanted.pop("full")  # says which candidates exist, not what they are
     learning = spec.to_mapping()
-    learning.pop("confidence")  # replayed, not measured
-    if learning["lookahead_public"] == learning["lookahead"]:
-        learning.pop("lookahead_public")
+    for name in ("confidence", "lookahead_public"):  # replayed; measured in files of its own
+        learning.pop(name)
     text = json.dumps([VERSION, wanted, learning], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
@@ -151,7 +150,7 @@ def measured_path(
     folder: Path, key: str, seed: int, number: int, rows: int, *, etas: tuple[float, ...] = (), look: str = "protocol"
 ) -> Path:
     """File of a measured round."""
-    chosen = "-".join(map(str, etas)) or look
+    chosen = "-".join([*map(str, etas), *([look] if look != "protocol" or not etas else [])])
     return folder / f"{key}-{seed}-{number}-measured-{rows}-{chosen}.npz"
 
 
@@ -252,7 +251,7 @@ class World:
             candidates = {name: update for name, update in candidates.items() if name in only}
         base, lookahead = self._base(model, last, slice_)
         along = 0.0
-        is_along = look == "always" or (look == "protocol" and last is not None)
+        is_along = look == "always" or (look == "along" and last is not None)
         if is_along:
             base, along = self._base(base, reference, slice_)
         losses = self._losses(base, candidates, slice_, etas)

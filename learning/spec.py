@@ -44,7 +44,7 @@ class LearningSpec:
         eta: step at which a verifier tries an update.
         confidence: standard errors over the rows of the slice that are taken off a gain (`incentives.scoring.confident_gain`).
         lookahead: multiples of the last aggregate tried as scoring base.
-        lookahead_public: multiples of the steward's public update tried after those; ``[0.0]`` does without.
+        lookahead_public: multiples of the steward's public update tried after those; ``[0.0]`` does without (docs/adr/0018).
         precision: ``bf16`` (autocast) or ``float32``, for training.
         scoring_precision: the same for evaluating and scoring.
     """
@@ -69,9 +69,9 @@ class LearningSpec:
     prox_mu: float = 0.0
     max_norm: float = 5.0
     eta: float = 0.25
-    confidence: float = 1.0
+    confidence: float = 0.0
     lookahead: tuple[float, ...] = (0.0, 0.5, 1.0)
-    lookahead_public: tuple[float, ...] = (0.0, 0.5, 1.0)
+    lookahead_public: tuple[float, ...] = (0.0,)
     precision: str = "bf16"
     scoring_precision: str = "bf16"
 

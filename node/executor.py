@@ -42,9 +42,10 @@ from node.protocol.errors import (
     TrainingError,
 )
 from node.protocol.guideline import Guideline
-from node.protocol.slices import SliceFile, join_slice, split_slice
+from node.protocol.slices import SliceFile, join_slice
 from node.protocol.state import Dispute, Reveal, Round, State
 from node.protocol.types import Address, Call, Cid, DisputeKind
+from node.public_update import is_wanted, read_slice, train_public
 from node.roles.actions import (
     Action,
     Announce,
@@ -234,14 +235,7 @@ class Executor:
             return SliceFile(self.public_benchmark)
         content_hash, cid = found.benchmark
         data = await self._get(cid, SLICE_MAX_BYTES + self.guideline.update.max_bytes, content_hash)
-        slice_ = split_slice(data)
-        if len(slice_.rows) > SLICE_MAX_BYTES:
-            raise BlobTooLarge(f"The rows of round {found.number}'s slice have more than {SLICE_MAX_BYTES} bytes.")
-        if slice_.public_update is not None:
-            try:
-                check_update(slice_.public_update, await self._schema(found), self.guideline)
-            except UpdateRejected as error:
-                slice_ = SliceFile(slice_.rows, None, f"{error.reason}: {error.what}")
+        slice_ = read_slice(data, await self._schema(found), self.guideline)
         if slice_.problem:
             log.warning("round %d is scored without the steward's public update: %s", found.number, slice_.problem)
         return slice_
@@ -339,10 +333,9 @@ class Executor:
     async def _public_update(self, number: int) -> bytes | None:
         """What training on the public benchmark gives, as it travels; None, which the log explains, where it cannot be had.
 
-        None, too, while the model is the genesis model: see `measure`. The seed is the round's number, so anybody with a machine like ours
-        can do it again.
+        None, too, while the model is the genesis model (see `measure`), and where the guideline does without.
         """
-        if self.guideline.learning.get("lookahead_public") == [0.0]:
+        if not is_wanted(self.guideline):
             return None
         if self.ports.trainer is None:
             log.warning("round %d gets no public update: this steward has no trainer", number)
@@ -351,16 +344,11 @@ class Executor:
         if made_in == 0:
             return None
         try:
-            checkpoint = await self.model(model_hash, cid)
-            job = TrainJob(number, checkpoint, number, benchmark=self.public_benchmark)
-            result = await self.ports.trainer.train(job)
-            schema = trainable_schema(self._decode(checkpoint), self.guideline)
-            data, _residual = await asyncio.to_thread(encode_update, result.update, schema, self.guideline)
-            check_update(data, schema, self.guideline)
+            checkpoint, trainer = await self.model(model_hash, cid), self.ports.trainer
+            return await train_public(trainer, number, checkpoint, self.public_benchmark, self.guideline)
         except (BlobError, TrainingError, AggregationError) as error:
             log.warning("round %d gets no public update: %s", number, error)
             return None
-        return data
 
     # --- verifier ---
 
@@ -418,7 +406,7 @@ class Executor:
         measured = [index for index in wanted if index in valid]
         schema = await self._schema(found)
         slice_ = await self.benchmark(found)
-        public = None if last is None else slice_.public_update
+        public = slice_.public_update if last is not None and is_wanted(self.guideline) else None
         job = ScoreJob(
             round=found.number,
             checkpoint=await self.model(found.parent_model_hash, found.parent_model_cid),

@@ -134,16 +134,19 @@ def gather(
     *,
     read: Callable[[Repository, int, ReadReport], Iterator[Snippet]] = function_snippets,
     wanted: Callable[[Snippet], bool] = lambda _: True,
+    least: int = 1,
 ) -> dict[Split, list[Snippet]]:
     """About ``limits[split]`` snippets of each split, shared evenly among its repositories, near-duplicates removed (`without_duplicates`).
 
     A quarter more is read than asked for, as some are removed; what a small repository lacks, larger ones give.
+    So that each gives ``least`` at least, a small limit leaves repositories out, drawn by ``seed``.
     """
     found: dict[Split, list[Snippet]] = {}
     for split in SPLITS:
         remaining = limits[split] + limits[split] // 4
         gathered: list[Snippet] = []
-        ordered = sorted(repositories[split], key=lambda r: (r.size, r.name))
+        some = sorted(repositories[split], key=lambda r: _draw(seed, r.name))[: max(1, remaining // least)]
+        ordered = sorted(some, key=lambda r: (r.size, r.name))
         for position, repository in enumerate(ordered):
             share = -(-remaining // (len(ordered) - position))
             part: list[Snippet] = []

@@ -112,7 +112,7 @@ class CloneDetection(Task[ClonePair]):
         """See `Task.embed` and the module's head."""
         halves = {split: -(-limit // 2) for split, limit in limits.items()}
         found = pool.gather(
-            repositories, halves, seed, report, wanted=lambda s: rewrite(_anonymous(s.code), 0) is not None
+            repositories, halves, seed, report, wanted=lambda s: rewrite(_anonymous(s.code), 0) is not None, least=4
         )
         problems = split_problems(seed)
         result: dict[Split, list[ClonePair]] = {}

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from node.audit.base import AuditRules, Finding
 from node.audit.ledger import Replay
 from node.audit.models import ModelAuditor, RoundModel
+from node.audit.openings import OPENINGS, opening_of
 from node.audit.view import View, flat
 from node.audit.views import expected_views
 from node.ports import EVENT_CHUNK, Chain
 from node.protocol.errors import TransactionReverted
 from node.protocol.state import Round, State
-from node.protocol.types import ChainEvent, Phase
+from node.protocol.types import Call, ChainEvent, Phase
 
 MAX_TRIES = 5
 """A busy chain moves between reading events and views; this often we look again at what came in between."""
@@ -103,11 +104,13 @@ class Scope:
         with_storage: compare the final state with every view of the contracts.
         detailed_rounds: ask about the participants of that many of the newest rounds; None: of all.
         at_once: rounds whose models are derived at the same time.
+        with_openings: ask for the transactions that revealed something, and open the commitments.
     """
 
     with_storage: bool = True
     detailed_rounds: int | None = None
     at_once: int = 2
+    with_openings: bool = True
 
 
 async def stream(chain: Chain, first_block: int, last_block: int) -> AsyncIterator[Sequence[ChainEvent]]:
@@ -191,7 +194,9 @@ class _Audit:
     async def _read(self, first: int, last: int) -> None:
         async for events in stream(self._chain, first, last):
             await self._fetch_hashes(events)
+            calls = await self._fetch_calls(events)
             for event in events:
+                self._open(event, calls)
                 if not self._replay.feed(event):
                     self._is_consistent = False
                     return
@@ -208,6 +213,36 @@ class _Audit:
             self._hashes[number] = await self._chain.block_hash(number)
         for number in sorted(self._hashes)[:-SEED_BLOCKS_KEPT]:
             del self._hashes[number]
+
+    async def _fetch_calls(self, events: Sequence[ChainEvent]) -> Mapping[bytes, Call | None]:
+        """Calls of the transactions that revealed something."""
+        if not self._scope.with_openings:
+            return {}
+        wanted = sorted({event.transaction for event in events if (event.contract, event.name) in OPENINGS})
+        gate = asyncio.Semaphore(QUESTIONS_AT_ONCE)
+
+        async def ask(transaction: bytes) -> Call | None:
+            async with gate:
+                return await self._chain.call_of(transaction)
+
+        return dict(zip(wanted, await asyncio.gather(*map(ask, wanted)), strict=True))
+
+    def _open(self, event: ChainEvent, calls: Mapping[bytes, Call | None]) -> None:
+        """Hold what an event reveals against what was committed."""
+        if (event.contract, event.name) not in OPENINGS or not self._scope.with_openings:
+            return
+        checked, call = self._replay.result.checked, calls[event.transaction]
+        try:
+            opening = None if call is None else opening_of(self._replay.rules, self._replay.state, event, call)
+        except (KeyError, ValueError):
+            return  # it names what does not exist, and the ledger says so
+        if opening is None:
+            checked["openings not checked (not the transaction's own call)"] += 1
+            return
+        checked["openings"] += 1
+        if opening[0] != opening[1]:
+            what = f"{event.name} does not open what was committed: {_short(dict(event.arguments))}."
+            self._replay.result.findings.append(Finding(what, event.block, "0x" + event.transaction.hex()))
 
     async def _final(self, event: ChainEvent) -> None:
         number = event.arguments["round"]
@@ -301,6 +336,8 @@ def _contradiction(view: View, answer: Any, block: int) -> Finding:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_short(one)}" for key, one in value.items())
     if isinstance(value, bytes):
         return "0x" + value.hex()
     if isinstance(value, list):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,13 +18,15 @@ from node.cli.base import (
     resolve,
 )
 from node.cli.process import run_supervised
-from node.protocol.errors import AuditFailed, ConfigError
+from node.protocol.errors import AuditFailed, ConfigError, SetupError
 
 if TYPE_CHECKING:
     from node.audit.report import AuditReport
 
 ALL = "all"
 MOST_SHOWN = 20
+REPORT_FILE = "audit.json"
+"""In the node's folder: what the dashboard shows as the last audit."""
 
 
 @app.command()
@@ -48,10 +51,12 @@ def audit(
     again, detailed = _count("--rescore", rescore), _count("--details", details)
     if ledger_only and again != 0:
         raise ConfigError("--rescore needs the models that --ledger-only leaves out.", hint="Drop one of the two.")
+    settings = resolve(config, None)
     work = queries.run_audit(
-        resolve(config, None), ledger_only=ledger_only, rescore=again, detailed_rounds=detailed, gateway=gateway
+        settings, ledger_only=ledger_only, rescore=again, detailed_rounds=detailed, gateway=gateway
     )
     report = run_supervised(work)
+    _keep(settings.node.data / REPORT_FILE, report)
     if html is not None:
         _write(html, report)
     if as_json:
@@ -71,6 +76,16 @@ def _count(option: str, text: str) -> int | None:
     if not text.isdecimal():
         raise ConfigError(f"{option} is {text!r}.", hint="Give a number, or `all`.")
     return int(text)
+
+
+def _keep(path: Path, report: AuditReport) -> None:
+    """Leave the report where the dashboard looks. An audit is none the worse where that cannot be."""
+    from node.store import write_atomic
+
+    try:
+        write_atomic(path, json.dumps(report.to_json()).encode())
+    except (OSError, SetupError) as error:
+        console.err.print(f"The dashboard will not show this audit: {error}.", highlight=False)
 
 
 def _write(path: Path, report: AuditReport) -> None:

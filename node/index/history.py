@@ -51,12 +51,12 @@ class History:
             SetupError: the disk is full.
             InconsistentHistory: events that cannot follow each other.
         """
-        self.head, is_continued, self._tip, new = await self._mended(self._read)
+        head, is_continued, tip, new = await self._mended(self._read)
         events, state = (self.events, self.state) if is_continued else ([], State())
         for event in new:
             state = apply(state, event)
         events += new
-        self.events, self.state = events, state
+        self.head, self._tip, self.events, self.state = head, tip, events, state
         self.generation += not is_continued
         return len(new)
 

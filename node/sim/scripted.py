@@ -76,6 +76,7 @@ class Community:
         self.deployment = replace(chosen, deployed_at=chosen.deployed_at or START)
         self.block, self.now = self.start_time()
         self.events: list[ChainEvent] = []
+        self.call_by_transaction: dict[bytes, Call] = {}
         self._seed = seed
         self.ledger = Ledger(self.deployment, self._block_hash, lambda: self.now)
         self._record(self.ledger.founding_logs)
@@ -93,15 +94,17 @@ class Community:
         call = Call(contract, function, arguments)
         self.ledger.preflight(sender, call, number=self.block, timestamp=self.now)
         result, logs = self.ledger.execute(sender, call, number=self.block, timestamp=self.now)
-        self._record(logs)
+        self.call_by_transaction[self._record(logs)] = call
         return result
 
-    def _record(self, logs: Sequence[Log]) -> None:
+    def _record(self, logs: Sequence[Log]) -> bytes:
+        """Add the logs of one transaction to the events; its identity."""
         identity = keccak256(f"{self._seed}/{self.block}".encode())
         self.events += [
             ChainEvent(log.contract, log.name, log.arguments, self.block, self.now, identity, place)
             for place, log in enumerate(logs)
         ]
+        return identity
 
     def start_time(self) -> tuple[int, int]:
         """(height, timestamp) when the community is founded."""

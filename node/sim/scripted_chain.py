@@ -38,9 +38,9 @@ class RecordedChain(Chain):
         """Hash of a block."""
         return self._community.block_hash(number)
 
-    async def call_of(self, transaction: bytes) -> Call | None:  # noqa: ARG002 - the port's parameter
-        """Nothing is kept of the calls."""
-        return None
+    async def call_of(self, transaction: bytes) -> Call | None:
+        """The call of a transaction."""
+        return self._community.call_by_transaction.get(transaction)
 
     async def send(self, call: Call) -> Receipt:
         """Refuse.

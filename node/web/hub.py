@@ -98,13 +98,19 @@ class Hub:
             await self.history.refresh()
             self._error = ""
             self._heard_at = asyncio.get_running_loop().time()
-        except ChainError as error:
-            if not self._error:
-                log.warning("dashboard: %s", error)
-            self._error = str(error)
+        except CommonweightError as error:
+            self._note(str(error))
+        except Exception:
+            log.exception("dashboard: a look at the chain failed")
+            self._note("The dashboard made a mistake; see its log.")
         if self.history.head is not None:
             await self._publish(self.history.head)
         return not self._error
+
+    def _note(self, error: str) -> None:
+        if error != self._error:
+            log.warning("dashboard: %s", error)
+        self._error = error
 
     async def _publish(self, head: Head) -> None:
         events = self.history.events

@@ -11,6 +11,7 @@ import json
 import logging
 import secrets
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -29,10 +30,11 @@ from node.index.history import History, open_index
 from node.manifest import Manifest, load_manifest
 from node.ports import Head, Receipt
 from node.protocol.cid import cid_from_digest
-from node.protocol.errors import BlobError, CommonweightError, ConfigError, SetupError, TransactionReverted
+from node.protocol.errors import CommonweightError, ConfigError, SetupError, TransactionReverted
 from node.protocol.hashing import keccak256
 from node.protocol.types import Address, Call, Cid
 from node.runtime import load_signer
+from node.store import sha256
 from node.web.chronicle import Chronicle
 from node.web.guard import App
 from node.web.hub import Hub
@@ -48,6 +50,10 @@ IDLE_SECONDS = 10.0
 MAX_LOCAL_BYTES = 4 << 20
 MAX_REQUEST_BYTES = 64 * 1024
 MOST_CONNECTIONS = 256
+MOST_TRIES = 3
+"""How often a request to join is asked for."""
+STATUS_SECONDS = 60.0
+"""A status older than this is that of a node that runs no more."""
 
 Fetch = Callable[[Cid, int], Awaitable[bytes]]
 """Bytes of a file by CID, at most so many; from a node's own store."""
@@ -131,6 +137,7 @@ async def serving(
         stack.callback(index.close)
         history = History(index, chain, manifest.deployment_block)
         files = LocalFiles(config.node.data, fetch)
+        stack.push_async_callback(files.close)
         maker = _Maker(
             manifest, Viewer("sign" if sign else "wallet", signer.address if signer else None), files, config
         )
@@ -273,39 +280,48 @@ class LocalFiles:
     fetch: Fetch | None = None
     status: Mapping[str, Any] | None = None
     local: Local = field(default_factory=Local)
-    _tried: dict[int, int] = field(default_factory=dict)
+    _tries: dict[int, int] = field(default_factory=dict)
+    _running: dict[int, asyncio.Task[Mapping[str, Any] | None]] = field(default_factory=dict)
 
     async def read(self, history: History) -> None:
-        """Look again."""
-        self.status = self._json("status.json")
+        """Look again. Never waits for a file from the network: what has come is taken in, the rest goes on coming."""
+        status = self._json("status.json")
+        self.status = status if status is not None and self._age("status.json") < STATUS_SECONDS else None
         requests = dict(self.local.requests)
-        for number, application in history.state.applications.items():
-            if number not in requests and self.fetch is not None and self._tried.get(number, 0) < 3:
-                self._tried[number] = self._tried.get(number, 0) + 1
-                found = await self._request(application.request_cid, application.request_hash)
+        for number, task in list(self._running.items()):
+            if task.done():
+                del self._running[number]
+                found = task.result()
                 if found is not None:
                     requests[number] = found
+        for number, one in history.state.applications.items():
+            wanted = number not in requests and number not in self._running and any(one.request_cid)
+            if wanted and self.fetch is not None and self._tries.get(number, 0) < MOST_TRIES:
+                self._tries[number] = self._tries.get(number, 0) + 1
+                self._running[number] = asyncio.create_task(self._request(one.request_cid, one.request_hash))
         self.local = Local(self._audit(), self._json("evaluations.json"), requests)
+
+    async def close(self) -> None:
+        """Give up what has not come."""
+        for task in self._running.values():
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def _request(self, cid: bytes, digest: bytes) -> Mapping[str, Any] | None:
         assert self.fetch is not None
-        if not any(cid):
-            return None
         try:
             data = await self.fetch(cid_from_digest(cid), MAX_REQUEST_BYTES)
-        except BlobError as error:
+        except CommonweightError as error:
             log.info("a request to join could not be had: %s", error)
             return None
-        if keccak256(data) != digest:
-            return None
-        return shown_request(data)
+        return shown_request(data) if digest in (keccak256(data), sha256(data)) else None
 
     def _audit(self) -> Mapping[str, Any] | None:
         report = self._json("audit.json")
-        if report is None:
-            return None
-        at = int((self.folder / "audit.json").stat().st_mtime)
-        return {"at": at, **report}
+        return None if report is None else {"at": int((self.folder / "audit.json").stat().st_mtime), **report}
+
+    def _age(self, name: str) -> float:
+        return time.time() - (self.folder / name).stat().st_mtime
 
     def _json(self, name: str) -> Mapping[str, Any] | None:
         path = self.folder / name
@@ -319,21 +335,46 @@ class LocalFiles:
 
 
 def shown_request(data: bytes) -> Mapping[str, Any] | None:
-    """What a reviewer sees of a request to join."""
+    """What the page shows of a request to join, version 1 or 2; whoever wrote it may have written anything."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):
         return None
+    body = value.get("body")
+    shown = _shown_body(body) if isinstance(body, dict) else _shown_plain(value)
+    return {**shown, "sample_gain": None}
+
+
+def _shown_plain(value: Mapping[str, Any]) -> dict[str, Any]:
     repositories = value.get("repositories")
+    named = repositories if isinstance(repositories, list) else []
     return {
         "hardware": str(value.get("hardware", ""))[:200],
-        "repositories": [str(one)[:100] for one in repositories[:50]] if isinstance(repositories, list) else [],
-        "rows": value.get("rows") if isinstance(value.get("rows"), int) else None,
-        "sample_gain": value.get("sample_gain") if isinstance(value.get("sample_gain"), int) else None,
-        "test_set": value.get("test_set") if isinstance(value.get("test_set"), dict) else None,
+        "repositories": [str(one)[:100] for one in named[:64]],
+        "rows": None,
+        "test_set": None,
     }
+
+
+def _shown_body(body: Mapping[str, Any]) -> dict[str, Any]:
+    hardware, data = _object(body.get("hardware")), _object(body.get("data"))
+    named, offered = data.get("sources"), body.get("test_sets")
+    sources = [_object(one).get("name", "") for one in named[:64]] if isinstance(named, list) else []
+    parts = [hardware.get(key) for key in ("system", "machine", "device", "note")]
+    rows = data.get("rows")
+    test_set = _object(offered[0]) if isinstance(offered, list) and offered else {}
+    return {
+        "hardware": ", ".join(str(part)[:60] for part in parts if part)[:200],
+        "repositories": [str(one)[:100] for one in sources],
+        "rows": rows if type(rows) is int and 0 <= rows < 2**53 else None,
+        "test_set": {key: str(test_set.get(key, ""))[:100] for key in ("name", "rows", "cid")} if test_set else None,
+    }
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ import hmac
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +183,7 @@ class _Api:
     async def explain(self, request: Request) -> Response:
         what, parts = request.path_params["what"], (request.path_params["id"],)
         past = self.hub.world.past
+        past = replace(past, events=past.events[: past.state.events])  # what comes meanwhile is for the next answer
         # Folding the past anew takes a second on long histories: not on the loop that serves everybody.
         found = await asyncio.to_thread(explanations.explain, past, what, parts)
         return _fresh(found.to_json())
@@ -259,6 +260,9 @@ class _Events:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
+        if scope["method"] == "HEAD":
+            await Response(status_code=405, headers={"Allow": "GET"})(scope, receive, send)
+            return
         if self.hub.streams >= MOST_STREAMS:
             shown = {
                 "error": "Refused",

@@ -84,13 +84,14 @@ def _audit(world: World) -> dict[str, Any] | None:
         return None
     checked = {str(key): value for key, value in dict(report.get("checked", {})).items() if isinstance(value, int)}
     findings = [text if isinstance(text, str) else str(text) for text in report.get("findings", ())]
+    seen, blocks = report.get("events", checked.get("events", 0)), report.get("blocks")
     return {
         "ok": report.get("ok") is True and not findings,
         "at": report.get("at"),
-        "block": report.get("block"),
+        "block": blocks[-1] if isinstance(blocks, list) and blocks and isinstance(blocks[-1], int) else None,
         "checked": checked,
         "findings": findings,
-        "is_current": checked.get("events", 0) >= world.chronicle.events_at_end > 0,
+        "is_current": isinstance(seen, int) and seen >= world.chronicle.events_at_end > 0,
     }
 
 

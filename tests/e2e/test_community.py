@@ -29,9 +29,7 @@ WAIT_SECONDS = 240
 def tiny_documents():
     documents = json.loads(json.dumps(DOCUMENTS))
     documents["architecture"]["learning"] |= {"model": "tiny", "lora_layers": 1, "lora_rank": 4, "lora_alpha": 8.0}
-    # No standard error off: 32 rows of a random model's gains would often not stand it, and processes are the subject here.
-    settings = {"samples_per_round": 64, "batch_size": 32, "lookahead": [0.0], "confidence": 0.0}
-    documents["update"]["learning"] |= settings
+    documents["update"]["learning"] |= {"samples_per_round": 64, "batch_size": 32, "lookahead": [0.0]}
     return documents
 
 

@@ -22,6 +22,7 @@ from node.sim.ledger import address_of
 from node.sim.trainer import MAX_BYTES, ToyTask, ToyTrainer
 
 MEMBERS = 5
+WANTED = {"update": {"learning": {"lookahead_public": [0.0, 0.5, 1.0]}}}
 TASK = ToyTask(seed=0)
 
 
@@ -36,7 +37,7 @@ def play(folder: Path, number: int = 2, **changes: Any) -> tuple[Round, list[Map
     """A round (the second has a last aggregate): its record, what each member measures of every update, slice's file, parent model."""
 
     async def story():
-        community = Community(folder, members=MEMBERS, rounds=number, **changes)
+        community = Community(folder, members=MEMBERS, rounds=number, **(WANTED | changes))
         await community.start()
         await community.until(lambda: community.is_over(number))
         members = [node for node in community.nodes if node.name.startswith("member")]
@@ -158,6 +159,11 @@ def test_a_steward_whose_training_fails_still_opens_its_round(tmp_path, caplog):
 def test_a_guideline_can_do_without(tmp_path):
     _, _, data, _ = play(tmp_path, is_public=True, update={"learning": {"lookahead_public": [0.0]}})
     assert split_slice(data) == SliceFile(TASK.benchmark("slice/2"))
+    rows = TASK.benchmark("slice/1")
+    update = run_virtual(ToyTrainer(TASK, "x").train(TrainJob(1, TASK.genesis(), 1, benchmark=rows))).update
+    with_it, *_ = play(tmp_path / "with", slices=lambda _number: join_slice(rows, update), update={})
+    without, *_ = play(tmp_path / "without", slices=lambda _number: rows, update={})
+    assert gains(with_it) == gains(without)
 
 
 def test_an_unsealed_round_is_scored_on_the_public_benchmark_alone(tmp_path):

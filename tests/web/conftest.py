@@ -1,6 +1,6 @@
 """Chromium for the page tests, and a page that fails its test on any console error, policy violation or request elsewhere.
 
-The browser is given back with this folder: Playwright's loop would be in the way of asynchronous tests elsewhere.
+The browser is given back after each file: Playwright's loop would be in the way of asynchronous tests elsewhere.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NOTE = Path(__file__).resolve().parents[2] / "build" / "browser.path"
 expect.set_options(timeout=PATIENCE_MS)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     program = Path(NOTE.read_text("utf-8").strip()) if NOTE.exists() else Path()
     if not program.is_file():

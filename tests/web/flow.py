@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import httpx
+
 from deploy.founding import Founding
 from deploy.localnet import Localnet, LocalnetPlan
 
@@ -59,6 +61,13 @@ class Network:
         )  # fmt: skip
         assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
         return json.loads(done.stdout)
+
+    def skip(self, seconds: int) -> None:
+        """Let the chain's clock jump, as a developer's chain can."""
+        for method, parameters in (("evm_increaseTime", [seconds]), ("evm_mine", [])):
+            asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
+            answer = httpx.post(self.net.url, json=asked, timeout=30).json()
+            assert "error" not in answer, answer
 
     def dashboard(self, config: Path) -> str:
         """Start `commonweight dashboard --sign` for one keystore, until the network stops; its address with the token."""

@@ -20,7 +20,7 @@ NAMES = (*(f"honest-{i}" for i in range(4)), "self", "zero", "copy", "public", "
 def a_round(gains: dict[str, float], *, noise: float = 0.0, number: int = 1, **changes) -> Measured:
     """A round whose candidates gain so many nats on every row, with honest ones at cosine 0.2 and the copy equal to honest-0."""
     rng = np.random.default_rng(0)
-    base = np.full((1, 256), 2.0)
+    base = np.full((1, 128), 2.0)
     after = [base - gains.get(name, 0.0) + noise * rng.standard_normal(base.shape) for name in NAMES]
     cosines = np.full((len(NAMES), len(NAMES)), 200_000)
     np.fill_diagonal(cosines, 1_000_000)
@@ -29,7 +29,7 @@ def a_round(gains: dict[str, float], *, noise: float = 0.0, number: int = 1, **c
         seed=0,
         number=number,
         names=NAMES,
-        losses={(0.25, 256): np.stack([base, *after])},
+        losses={(0.25, 128): np.stack([base, *after])},
         cosines=cosines,
         to_last=np.zeros(len(NAMES), np.int64),
         to_previous=np.zeros((len(NAMES), 0), np.int64),
@@ -73,18 +73,18 @@ def test_two_identities_that_send_the_same_are_paid_once():
 
 
 def test_harm_is_counted_and_not_paid():
-    outcome = scored.replay(a_round(HONEST | {"zero": -0.2}), Variant(), ("zero",))
+    outcome = scored.replay(a_round(HONEST | {"zero": -0.3}), Variant(), ("zero",))
     assert outcome.harmful == 1
     assert outcome.slashed == outcome.pay == 0
-    poisoned = scored.replay(a_round(HONEST | {"honest-2": -0.2}), Variant(), ("self",))
+    poisoned = scored.replay(a_round(HONEST | {"honest-2": -0.3}), Variant(), ("self",))
     assert (poisoned.harmful, poisoned.slashed) == (0, 0.25)
 
 
 def test_the_paired_test_takes_away_what_chance_explains():
     measured = a_round(HONEST | {"random-0": 0.003}, noise=0.08)
-    plain = scored.gains(measured, 0.25, 256, 0, False)[0]
-    soft = scored.gains(measured, 0.25, 256, 2_000, False)[0]
-    hard = scored.gains(measured, 0.25, 256, 2_000, True)[0]
+    plain = scored.gains(measured, 0.25, 128, 0, False)[0]
+    soft = scored.gains(measured, 0.25, 128, 2_000, False)[0]
+    hard = scored.gains(measured, 0.25, 128, 2_000, True)[0]
     lucky, good = NAMES.index("random-0"), NAMES.index("honest-0")
     assert plain[lucky] != 0
     assert soft[lucky] < 0
@@ -95,7 +95,7 @@ def test_the_paired_test_takes_away_what_chance_explains():
 def test_a_public_baseline_is_taken_off_every_gain():
     measured = a_round(HONEST | {"public": 0.04})
     wanted = Variant(public_baseline=True)
-    written = scored.effective(measured, wanted, [0, 7], [0, 1], scored.gains(measured, 0.25, 256, 0, False)[0])
+    written = scored.effective(measured, wanted, [0, 7], [0, 1], scored.gains(measured, 0.25, 128, 0, False)[0])
     assert written[0] == pytest.approx(60_000, abs=2)
     assert written[1] == 0
     assert scored.above(-5, 3) == -5
@@ -135,7 +135,7 @@ def test_convex_weights_pay_the_square_up_to_their_bound():
 
 def test_of_two_stewards_slices_the_worse_counts():
     measured = a_round(HONEST)
-    base = measured.losses[0.25, 256].reshape(-1, 2, 128).copy()
+    base = measured.losses[0.25, 128].repeat(2, 1)
     base[1, 1] += 0.09
     both = dataclasses.replace(measured, losses={(0.25, 128): base})
     (least,) = scored.by_group(both, Variant(size=128, stewards=2))
@@ -159,7 +159,7 @@ def test_relative_acceptance_does_not_accept_what_the_least_gain_refuses():
 def test_changes_of_a_variant_reach_the_tally():
     changed = Variant(tally=PROTOCOL).but("other", delta_min=5_000, z_milli=2_000)
     assert changed.tally == dataclasses.replace(PROTOCOL, delta_min=5_000)
-    assert (changed.name, changed.z_milli, Variant().z_milli) == ("other", 2_000, 1_000)
+    assert (changed.name, changed.z_milli, Variant().z_milli) == ("other", 2_000, 0)
 
 
 def test_relative_pay_says_most_where_honest_nodes_earn_nothing():
@@ -183,17 +183,18 @@ def test_a_leak_is_scored_on_the_leaked_rows_only():
     assert scored.play(measured, Variant(size=256), "half the slice leaked").passed == 0
     assert scored.play(measured, Variant(size=128), "half the slice leaked") is None
     assert scored.play(measured, Variant(), "replay of the aggregate") is None
+    assert scored.play(measured, Variant(size=512), "zero update") is None
 
 
 def test_a_round_survives_its_file(tmp_path):
     measured = a_round(HONEST)
-    arrays = {"0.25|256": measured.losses[0.25, 256]}
+    arrays = {"0.25|128": measured.losses[0.25, 128]}
     fields = ("cosines", "to_last", "to_previous", "norms", "lookahead", "along", "accepted")
     np.savez(tmp_path / "r.npz", names=np.array(NAMES), **{f: getattr(measured, f) for f in fields}, **arrays)
     found = read(tmp_path / "r.npz", 0, 1)
     assert found.names == NAMES
     assert found.accepted == (0, 1, 2, 3)
-    assert np.array_equal(found.losses[0.25, 256], measured.losses[0.25, 256])
+    assert np.array_equal(found.losses[0.25, 128], measured.losses[0.25, 128])
 
 
 # --- panels ----------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.index.codec import decode, encode
@@ -31,11 +31,13 @@ def same(one, other):
     return one == other
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=8), VALUES, max_size=5))
 def test_what_went_in_comes_out(arguments):
     assert same(decode(encode(arguments)), arguments)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=8), VALUES, max_size=5))
 def test_text_is_canonical(arguments):
     turned = dict(reversed(arguments.items()))

@@ -15,7 +15,7 @@ from node.index.history import INDEX_FILE, History, open_index
 from node.index.store import EventIndex, IndexDamaged
 from node.index.sync import SHALLOW, STEP, sync
 from node.protocol.errors import ChainError, ConfigError, RpcUnreachable, SetupError
-from node.protocol.state import State, apply
+from node.protocol.state import InconsistentHistory, State, apply
 from node.protocol.types import Address
 from node.sim.scripted import Community, Script
 
@@ -419,6 +419,23 @@ async def test_history_is_as_it_was_while_the_chain_does_not_answer(chain, reope
     chain.is_down = True
     with pytest.raises(RpcUnreachable):
         await history.refresh()
+    assert history.events == chain.all_events
+
+
+async def test_an_event_that_cannot_follow_is_met_again_not_skipped(chain, reopen):
+    chain.grow(10)
+    history = History(reopen(), chain, 1)
+    await history.refresh()
+    burnt = transfer(11)
+    burnt = replace(burnt, arguments={**burnt.arguments, "from": burnt.arguments["to"], "value": 99})
+    chain.grow(1)
+    chain.blocks[11] = ("a", [burnt])
+    for _ in range(2):
+        with pytest.raises(InconsistentHistory):
+            await history.refresh()
+        assert len(history.events) == 10
+    chain.replace(10, 2, "b")
+    await history.refresh()
     assert history.events == chain.all_events
 
 

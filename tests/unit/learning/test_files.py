@@ -81,6 +81,10 @@ def test_huge_missing_and_damaged_files_are_refused_even_leniently(tmp_path: Pat
                     max_line=50_000,
                 )
             )
+    (tmp_path / "lines.txt.gz").write_bytes(gzip.compress(b"x\n" * 10_000))
+    with pytest.raises(DataError, match="more than 9999 bytes"):
+        list(read_lines(tmp_path / "lines.txt.gz", ReadReport(lenient=True), max_bytes=9_999))
+    assert len(list(read_lines(tmp_path / "lines.txt.gz", ReadReport(), max_bytes=20_000))) == 10_000
     with pytest.raises(DataError, match=r"cut off|cannot be read"):
         list(read_lines(tmp_path / "cut.txt.gz", ReadReport(lenient=True)))
 

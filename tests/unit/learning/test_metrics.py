@@ -93,6 +93,11 @@ def test_bleu_by_hand() -> None:
     assert sentence_bleu("the the the", "the cat") == pytest.approx((1 / 3 * 1 / 3 * 1 / 2 * 1) ** 0.25, abs=1e-14)
 
 
+def test_a_word_is_matched_as_often_as_both_have_it() -> None:
+    assert sentence_bleu("the", "the the") == pytest.approx(math.exp(1 - 3 / 2), abs=1e-14)
+    assert sentence_bleu("the the", "the") == pytest.approx((1 / 2 * 1 / 2) ** 0.25, abs=1e-14)
+
+
 def test_bleu_at_the_edges() -> None:
     assert sentence_bleu("Same words here now", "same WORDS here now") == pytest.approx(1, abs=1e-14)
     assert sentence_bleu("One", "one") == pytest.approx(1, abs=1e-14)

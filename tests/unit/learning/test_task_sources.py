@@ -190,6 +190,15 @@ def test_negatives_stay_in_their_repository(data: dict[str, TaskData[Any]]) -> N
     assert any(p.repository == "problems-train" for p in rows)
 
 
+def test_few_pairs_come_from_few_repositories(repositories: list[Repository], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installed, "list_repositories", lambda: repositories)
+    small = load("clone_detection", limit=32, seed=3)
+    assert [len(small.examples(split)) > 1 for split in small.splits] == [True] * 3
+    assert len(set(small.repositories("train"))) < len(
+        [r for r in repositories if r.name not in installed.PUBLIC_BENCHMARK]
+    )
+
+
 def test_search_queries_are_asked_once_and_names_are_hidden(data: dict[str, TaskData[Any]]) -> None:
     rows = [e for s in data["code_search"].splits for e in data["code_search"].examples(s)]
     assert len({p.query.lower() for p in rows}) == len(rows)

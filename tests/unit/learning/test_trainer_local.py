@@ -24,7 +24,7 @@ MAX_BYTES = 1 << 20
 
 @pytest.fixture
 def nodes(tiny_folder: Path, spec: LearningSpec, tmp_path: Path) -> Iterator[list[LocalTrainer]]:
-    learning = replace(spec, confidence=1.0).to_mapping()
+    learning = replace(spec, confidence=1.0, lookahead_public=spec.lookahead).to_mapping()
     settings = TrainerSettings(learning, (), "cpu", 1, tiny_folder, tmp_path, MAX_BYTES)
     made = [LocalTrainer(settings) for _ in range(2)]
     yield made

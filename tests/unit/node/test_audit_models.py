@@ -149,18 +149,41 @@ def test_a_wrong_cid_of_the_model_is_found(world: World) -> None:
 
 
 def test_an_update_replaced_with_its_hashes_is_found_in_the_model(world: World) -> None:
-    """Bytes, hash and CID agree with one another, but the model was made of others."""
+    """Bytes, hash and CID agree with one another, but the model was made of others, and the commitment opens to others."""
     data = decode(world.path("UpdateRevealed").read_bytes(), max_bytes=1 << 20)
     forged = encode({name: tensor + np.float32(0.01) for name, tensor in data.items()})
     world.blobs.keep(forged)
     digest, cid = sha256(forged), digest_from_cid(compute_cid(forged))
     events = tampered(world, "UpdateRevealed", contentHash=lambda _: digest, cid=lambda _: cid)
-    report = world.audit(events=events, scope=Scope(with_storage=False))
+    opened = world.audit(events=events, scope=Scope(with_storage=False)).differences[0]
+    assert "UpdateRevealed does not open what was committed" in opened.what
+    assert opened.block == world.event("UpdateRevealed").block
+    report = world.audit(events=events, scope=Scope(with_storage=False, with_openings=False))
     assert "when aggregated again" in says(report)
     assert not report.rounds[0].is_derived
     end = world.event("RoundFinalized")
     first = report.differences[0]
     assert (first.block, first.transaction) == (end.block, "0x" + end.transaction.hex())
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("UpdateRevealed", {"samples": lambda samples: samples + 1}),
+        ("BenchmarkRevealed", {"contentHash": lambda digest: digest[::-1]}),
+        ("ScoresRevealed", {"word": lambda word: word ^ 1 << 15}),
+        ("UpdateCommitted", {"commitment": lambda commitment: commitment[::-1]}),
+        ("ScoresCommitted", {"commitment": lambda commitment: commitment[::-1]}),
+    ],
+)
+def test_what_does_not_open_a_commitment_is_found(world: World, name: str, changes: dict[str, Any]) -> None:
+    report = world.audit(events=tampered(world, name, **changes), scope=Scope(with_storage=False))
+    assert "does not open what was committed" in says(report)
+
+
+def test_openings_are_counted_and_can_be_left_out(made: World) -> None:
+    assert made.audit().checked["openings"] == ROUNDS * (5 + 1 + 5)
+    assert "openings" not in made.audit(scope=Scope(with_openings=False)).checked
 
 
 def test_a_wrong_aggregate_is_found_though_all_attested_it(world: World) -> None:

@@ -220,10 +220,6 @@ def tell() -> tuple[CourtCommunity, Told]:
     community = play()
     told = Told(list(community.events), community.now, community.now - community.block)
     a, b, c, d = community.members[:4]
-    epoch = {"guidelineHash": digest("guideline"), "guidelineCid": digest("guideline cid"), "revisions": (1, 1, 1, 1)}
-    law = {"tau": 300, "deltaMin": 100, "harmMin": 1_000, "gainCap": 20_000}
-    told.says("GuidelineRegistry", "EpochBegun", epoch=1, scoring=law, **epoch)
-    told.says("CommunityGovernor", "QuorumNumeratorUpdated", oldQuorumNumerator=0, newQuorumNumerator=10)
     for member, amount in ((a, 1_500), (b, 900), (c, 400), (d, 50)):
         told.lock(member, amount * CWT)
     told.delegate(d, c)
@@ -309,7 +305,7 @@ def world_of(events: list[ChainEvent] | None = None, *, now: int | None = None, 
 
 @pytest.fixture(scope="session")
 def world() -> World:
-    audit = {"ok": True, "at": 5, "block": 7, "checked": {"events": 10**6}, "findings": []}
+    audit = {"ok": True, "at": 5, "blocks": [1, 7], "checked": {"events": 10**6}, "findings": []}
     evaluations = {"name": "mrr", "unit": "", "values": {"0": 0.18, "1": 0.29}}
     request = {"hardware": "x", "repositories": ["r"], "rows": 3, "sample_gain": 4, "test_set": None}
     node = {

@@ -223,6 +223,22 @@ async def test_a_silent_chain_is_said_and_so_is_its_return(hub, chain):
     assert hub.health()["ok"] is True
 
 
+async def test_a_mistake_while_looking_does_not_end_the_looking(hub, monkeypatch, caplog):
+    seen = hub.id
+
+    async def broken():
+        raise RuntimeError("inside")
+
+    honest = hub.history.refresh
+    monkeypatch.setattr(History, "refresh", lambda _self: broken())
+    assert not await hub.poll()
+    (message,) = await take(hub.messages(seen), 1)
+    assert merged([message])["head"]["is_stale"] is True
+    assert "inside" not in hub.health()["error"]
+    monkeypatch.setattr(History, "refresh", lambda _self: honest())
+    assert await hub.poll()
+
+
 async def test_a_silent_chain_is_asked_ever_less_often(hub, chain, monkeypatch):
     chain.is_down, pauses = True, []
 

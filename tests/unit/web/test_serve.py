@@ -255,13 +255,11 @@ def test_signing_is_for_test_networks_on_this_machine(chain_id, host, says):
 
 # --- this machine's files ---
 
-REQUEST = {
-    "hardware": "h" * 999,
-    "repositories": ["a"] * 99,
-    "rows": 5,
-    "sample_gain": True,
-    "test_set": "x",
-    "secret": 1,
+PLAIN = {"version": 1, "hardware": "h" * 999, "repositories": ["a"] * 99, "secret": 1}
+BODY = {
+    "hardware": {"system": "Linux", "machine": "x86_64", "device": "cpu", "note": "", "python": "3"},
+    "data": {"rows": 5, "sources": [{"name": "a", "rows": 5}, 7, {"name": ["x"]}]},
+    "test_sets": [{"name": "sql", "rows": 9, "cid": "Qm", "about": "x"}],
 }
 
 
@@ -275,7 +273,7 @@ def application(number, data):
 
 
 async def test_requests_are_fetched_checked_and_tried_a_few_times(tmp_path):
-    good, other = json.dumps(REQUEST).encode(), b"{}"
+    good, other = json.dumps(PLAIN).encode(), b"{}"
     asked = []
 
     async def fetch(cid, max_bytes):
@@ -288,16 +286,61 @@ async def test_requests_are_fetched_checked_and_tried_a_few_times(tmp_path):
 
     files = LocalFiles(tmp_path, fetch)
     history = _History(application(1, good), application(2, other), application(3, b"lost"))
-    for _ in range(5):
+    for _ in range(9):
         await files.read(history)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
     assert set(files.local.requests) == {1}
     assert [cid for cid, _ in asked].count(compute_cid(good)) == 1
     assert [cid for cid, _ in asked].count(compute_cid(b"lost")) == 3
     shown = files.local.requests[1]
     assert len(shown["hardware"]) == 200
-    assert len(shown["repositories"]) == 50
-    assert shown["test_set"] is None
+    assert len(shown["repositories"]) == 64
     assert "secret" not in shown
+
+
+async def test_a_file_that_does_not_come_holds_nobody_up(tmp_path):
+    begun = []
+
+    async def fetch(_cid, _max_bytes):
+        begun.append(1)
+        await asyncio.sleep(60)
+
+    files = LocalFiles(tmp_path, fetch)
+    async with asyncio.timeout(2):
+        for _ in range(5):
+            await files.read(_History(application(1, b"{}")))
+            await asyncio.sleep(0)
+        await files.close()
+    assert begun == [1]
+
+
+def test_a_signed_request_is_shown_by_its_body():
+    assert shown_request(json.dumps({"version": 2, "body": BODY, "signature": "0x"}).encode()) == {
+        "hardware": "Linux, x86_64, cpu",
+        "repositories": ["a", "", "['x']"],
+        "rows": 5,
+        "test_set": {"name": "sql", "rows": "9", "cid": "Qm"},
+        "sample_gain": None,
+    }
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"data": 7}, {"data": {"sources": 7, "rows": True}}, {"test_sets": [7]}, {"hardware": []}]
+)
+def test_a_body_that_is_none_shows_nothing(body):
+    shown = shown_request(json.dumps({"body": body}).encode())
+    assert (shown["rows"], shown["test_set"], shown["repositories"]) == (None, None, [])
+
+
+async def test_the_status_of_a_node_that_runs_no_more_is_not_shown(tmp_path):
+    files = LocalFiles(tmp_path)
+    (tmp_path / "status.json").write_text('{"round": 3}')
+    await files.read(_History())
+    assert files.status == {"round": 3}
+    os.utime(tmp_path / "status.json", (7, 7))
+    await files.read(_History())
+    assert files.status is None
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"7", b"{", b"[" * 100_000, b"\xff"])

@@ -330,6 +330,8 @@ def test_only_known_keys_of_the_nodes_status_are_shown(world):
     [
         ({"ok": True, "checked": {"events": 10**6}, "findings": []}, True, True),
         ({"ok": True, "checked": {"events": 3}, "findings": []}, True, False),
+        ({"ok": True, "events": 10**6, "blocks": [1, 9], "checked": {}, "findings": []}, True, True),
+        ({"ok": True, "events": "many", "blocks": ["x"], "checked": {}, "findings": []}, True, False),
         ({"ok": True, "checked": {"events": 10**6}, "findings": ["x"]}, False, True),
         ({"ok": "yes", "checked": {}, "findings": []}, False, False),
         ({}, False, False),
