@@ -73,7 +73,7 @@ def test_the_audit_of_an_honest_history_finds_nothing_and_recomputes_every_model
     assert report.checked["models re-aggregated"] == 2
     assert report.checked["verdicts"] == 10
     assert report.checked["rewards"] >= 10
-    assert report.checked["balances"] >= 5
+    assert report.checked["views of the contracts"] >= 5
 
 
 def test_a_node_that_cannot_have_the_guideline_takes_no_part_and_stops_nobody(tmp_path):
