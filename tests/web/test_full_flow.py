@@ -41,7 +41,9 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     preset = load_preset("localnet")
     plan = LocalnetPlan(
         folder=folder / "network",
-        params=replace(preset, governance=replace(preset.governance, voting_period=VOTING_SECONDS)),
+        params=replace(
+            preset, governance=replace(preset.governance, voting_period=VOTING_SECONDS, unlock_delay=3 * VOTING_SECONDS)
+        ),
         founding=tiny_founding(folder / "model", CACHE),
         nodes=4,
         attackers=0,
