@@ -39,19 +39,32 @@ class Network:
 
     def __post_init__(self) -> None:
         self.net = Localnet(self.plan, self.lines.append)
+        self._thread = threading.Thread()
 
     def _run(self, work: Coroutine[Any, Any, Any], seconds: float) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        self._run(self.net.__aenter__(), START_SECONDS)
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        try:
+            self._run(self.net.__aenter__(), START_SECONDS)
+        except BaseException:
+            self._close()
+            raise
         return self
 
     def __exit__(self, *failure: object) -> None:
         self._dashboards.close()
-        self._run(self.net.stop(), 60)
+        try:
+            self._run(self.net.stop(), 60)
+        finally:
+            self._close()
+
+    def _close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
 
     def command(self, config: Path, *arguments: str) -> Any:
         """The command line as a person runs it; its JSON answer."""
