@@ -124,7 +124,7 @@ def dashboard(config: Path) -> Iterator[str]:
     finally:
         watchdog.cancel()
         process.terminate()
-        process.wait(10)
+        process.communicate(timeout=10)  # closes the pipes too
 
 
 def tiny_founding(model: Path, cache: Path) -> Founding:

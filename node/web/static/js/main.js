@@ -101,7 +101,7 @@ function strip(state) {
         { class: "now", href: link("rounds", round.number), key: "now" },
         h("b", null, `Round ${round.number}`),
         h("span", null, phaseName(round.phase)),
-        round.deadline && countdown(round.deadline, "due"),
+        round.deadline && !["FINALIZED", "VOIDED"].includes(round.phase) && countdown(round.deadline, "due"),
       ),
     failing > 0 &&
       h(
