@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eth_utils.address import is_checksum_address
+from eth_utils.address import is_address, is_checksum_address, to_checksum_address
 
 from node.explain.core import cwt
 from node.explain.votes import find_proposal
+from node.membership.review import VERSION, Review
 from node.protocol.errors import ConfigError
 from node.protocol.governance import GovernorProposal
 from node.protocol.hashing import keccak256
@@ -27,14 +28,22 @@ class Prepared:
 
     call: Call
     label: str
+    publish: bytes = b""
+    """A file that the call names by its CID, to be published first."""
 
 
 Body = Mapping[str, Any]
 Build = Callable[[World, Body], list[Prepared]]
 
 
-def prepare(world: World, name: str, body: Any) -> tuple[list[Prepared], Address | None]:
+def prepare(world: World, name: str, body: Any, signer: Address | None = None) -> tuple[list[Prepared], Address | None]:
     """Calls of an action, in order, and the account that says it will sign (``from``), if it says so.
+
+    Args:
+        world: what the server knows.
+        name: of the action.
+        body: of the request.
+        signer: whose key the server has, if it has one.
 
     Raises:
         ConfigError: there is no such action, or the body is not what it takes.
@@ -54,16 +63,19 @@ def prepare(world: World, name: str, body: Any) -> tuple[list[Prepared], Address
     for key, kind in wanted.items():
         if type(given[key]) is not kind:
             raise ConfigError(f"{key} is {given[key]!r:.80}, expected {_KINDS[kind]}.")
-    return build(world, given), sender
+    return build(world, given | {_SIGNER: signer}), sender
 
+
+_SIGNER = "signer"
 
 _KINDS = {str: "a text", int: "a whole number", bool: "true or false"}
 
 
 def _account(value: Any, key: str) -> Address:
-    if not isinstance(value, str) or not is_checksum_address(value):
-        raise ConfigError(f"{key} is {value!r:.80}, expected a checksummed account 0x….")
-    return Address(value)
+    # Wallets often give accounts in lower case; a checksum that is there must be right.
+    if isinstance(value, str) and is_address(value) and (value.lower() == value or is_checksum_address(value)):
+        return Address(to_checksum_address(value))
+    raise ConfigError(f"{key} is {value!r:.80}, expected an account 0x…, in lower case or with its checksum.")
 
 
 def _reason(text: str) -> str:
@@ -111,15 +123,35 @@ def _operation(function: str, label: str) -> Build:
     return build
 
 
-def _review(_world: World, body: Body) -> list[Prepared]:
-    number, digest = _number(body["application"], "application"), keccak256(_reason(body["reason"]).encode())
+def _review(world: World, body: Body) -> list[Prepared]:
+    word = "yes" if body["approve"] else "no"
+    number, digest, file = _grounds(world, body, "review", word)
     label = f"{'Approve' if body['approve'] else 'Refuse'} application {number}"
-    return [Prepared(Call("MemberRegistry", "review", (number, body["approve"], digest)), label)]
+    return [Prepared(Call("MemberRegistry", "review", (number, body["approve"], digest)), label, file)]
 
 
-def _veto(_world: World, body: Body) -> list[Prepared]:
-    number, digest = _number(body["application"], "application"), keccak256(_reason(body["reason"]).encode())
-    return [Prepared(Call("MemberRegistry", "veto", (number, digest)), f"Veto application {number}")]
+def _veto(world: World, body: Body) -> list[Prepared]:
+    number, digest, file = _grounds(world, body, "veto", "no")
+    return [Prepared(Call("MemberRegistry", "veto", (number, digest)), f"Veto application {number}", file)]
+
+
+def _grounds(world: World, body: Body, kind: str, approve: str) -> tuple[int, bytes, bytes]:
+    """Number of the application, what goes on chain for the reason, and the review's file (`node.membership.review`).
+
+    Where a wallet signs, the server publishes nothing (whoever reaches it could fill the node's store), and the chain names the bare
+    reason's hash.
+    """
+    number, reason = _number(body["application"], "application"), _reason(body["reason"])
+    application = world.state.applications.get(number)
+    if application is None:
+        raise ConfigError(
+            f"There is no application {number}.", hint=f"So far {len(world.state.applications)} were made."
+        )
+    reviewer: Address | None = body[_SIGNER]
+    if reviewer is None:
+        return number, keccak256(reason.encode()), b""
+    review = Review(VERSION, number, application.request_hash, reviewer, kind, approve, reason, (), ())
+    return number, review.reason_hash, review.encode()
 
 
 def _admit(_world: World, body: Body) -> list[Prepared]:

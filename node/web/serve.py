@@ -28,13 +28,14 @@ from node.config import Config
 from node.dao.advice import explained
 from node.index.history import History, open_index
 from node.manifest import Manifest, load_manifest
+from node.outbox import OUTBOX
 from node.ports import Head, Receipt
-from node.protocol.cid import cid_from_digest
+from node.protocol.cid import cid_from_digest, compute_cid
 from node.protocol.errors import CommonweightError, ConfigError, SetupError, TransactionReverted
 from node.protocol.hashing import keccak256
 from node.protocol.types import Address, Call, Cid
 from node.runtime import load_signer
-from node.store import sha256
+from node.store import sha256, write_atomic
 from node.web.chronicle import Chronicle
 from node.web.guard import App
 from node.web.hub import Hub
@@ -143,7 +144,7 @@ async def serving(
         )
         hub = Hub(history, maker.world, before=files.read)
         token = secrets.token_urlsafe(24) if sign else ""
-        outlet = _outlet(chain, manifest, signer.address if signer else None, token)
+        outlet = _outlet(chain, manifest, signer.address if signer else None, token, config.node.data / OUTBOX)
         app = make_app(hub, outlet, _hosts(host, bound))
         await hub.poll()
         await stack.enter_async_context(_running(hub, app, listener))
@@ -231,7 +232,7 @@ async def _running(hub: Hub, app: App, listener: socket.socket) -> AsyncIterator
 # --- acts -------------------------------------------------------------------------------------------------------------
 
 
-def _outlet(chain: EvmChain, manifest: Manifest, account: Address | None, token: str) -> Outlet:
+def _outlet(chain: EvmChain, manifest: Manifest, account: Address | None, token: str, outbox: Path) -> Outlet:
     def encode(call: Call) -> tuple[Address, bytes]:
         data = contract_abi(call.contract).encode_call(call.function, call.arguments)
         return manifest.contracts[call.contract], data
@@ -247,7 +248,10 @@ def _outlet(chain: EvmChain, manifest: Manifest, account: Address | None, token:
         except TransactionReverted as error:
             raise explained(error) from error
 
-    return Outlet(encode, check, send if account else None, token, account)
+    def publish(data: bytes) -> None:
+        write_atomic(outbox / compute_cid(data), data)
+
+    return Outlet(encode, check, send if account else None, token, account, publish)
 
 
 def decoder(contracts: Mapping[str, Address]) -> Callable[[Address, bytes], Decoded | None]:

@@ -55,6 +55,8 @@ class Outlet:
         check: refusals of calls that an account would make one after the other; None where all would pass.
         send: signs and sends; None where the page's wallet does.
         token: what a page must know for ``send``.
+        account: whose key ``send`` signs with.
+        publish: hands a file to the running node, which serves it.
     """
 
     encode: Callable[[Call], tuple[Address, bytes]]
@@ -62,6 +64,7 @@ class Outlet:
     send: Callable[[Call], Awaitable[Receipt]] | None = None
     token: str = ""
     account: Address | None = None
+    publish: Callable[[bytes], None] | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -194,7 +197,7 @@ class _Api:
 
     async def act(self, request: Request) -> Response:
         body = _json(await request.body())
-        prepared, sender = _prepared(self.hub, request.path_params["name"], body)
+        prepared, sender = _prepared(self.hub, request.path_params["name"], body, self.outlet.account)
         if self.outlet.send is None:
             if sender is not None:
                 await self._require_possible(sender, prepared)
@@ -206,8 +209,16 @@ class _Api:
             raise ConfigError(f"This server signs for {self.outlet.account}, not for {sender}.")
         async with self.outlet.lock:  # one after the other: nonces, and allowances before what needs them
             await self._require_possible(self.outlet.account, prepared)
+            await self._publish(prepared)
             sent = [await self._sign(one) for one in prepared]
         return _fresh({"mode": "sign", "transactions": sent})
+
+    async def _publish(self, prepared: list[Prepared]) -> None:
+        """Hand what the calls name by CID to the node, before anybody can look for it."""
+        if self.outlet.publish is not None:
+            for one in prepared:
+                if one.publish:
+                    await asyncio.to_thread(self.outlet.publish, one.publish)
 
     async def _require_possible(self, sender: Address, prepared: list[Prepared]) -> None:
         refusal = await self.outlet.check(sender, [one.call for one in prepared])
@@ -225,9 +236,9 @@ class _Api:
         return {"hash": "0x" + receipt.transaction.hex(), "block": receipt.block, "label": one.label}
 
 
-def _prepared(hub: Hub, name: str, body: Any) -> tuple[list[Prepared], Address | None]:
+def _prepared(hub: Hub, name: str, body: Any, signer: Address | None) -> tuple[list[Prepared], Address | None]:
     try:
-        return prepare(hub.world, name, body)
+        return prepare(hub.world, name, body, signer)
     except ConfigError as error:
         if error.what.startswith("There is no "):
             raise

@@ -9,7 +9,9 @@ import httpx
 import pytest
 
 from node.adapters.abi import contract_abi
+from node.membership.review import parse as parse_review
 from node.ports import Receipt
+from node.protocol.cid import compute_cid, digest_from_cid
 from node.protocol.errors import TransactionReverted
 from node.protocol.hashing import keccak256
 from node.web.guard import MAX_BODY_BYTES
@@ -398,7 +400,9 @@ async def test_a_queued_operation_names_the_proposals_own_calls(client, hub):
         ("lock", {"amount": "²"}, 400),
         ("lock", {"amount": str(2**96)}, 400),
         ("lock", {"amount": 5}, 400),
-        ("delegate", {"to": COMMUNITY.members[0].lower()}, 400),
+        ("delegate", {"to": COMMUNITY.members[0].upper().replace("X", "x", 1)}, 400),
+        ("delegate", {"to": COMMUNITY.members[0][:-1]}, 400),
+        ("review", {"application": 99, "approve": True, "reason": ""}, 404),
         ("delegate", {"to": "0x"}, 400),
         ("claim", {"round": 1.0, "index": 0}, 400),
     ],
@@ -434,6 +438,34 @@ async def test_a_signing_server_checks_and_sends_in_order(signing, sent):
     assert [call.function for call in sent.checked[0][1]] == ["approve", "lock"]
     assert sent.checked[0][0] == COMMUNITY.members[0]
     assert [row["block"] for row in answer.json()["transactions"]] == [7, 7]
+
+
+async def test_a_reviews_reasons_are_published_by_the_server_that_signs_it(hub, static, sent):
+    kept: list[bytes] = []
+    me = COMMUNITY.members[0]
+    outlet = Outlet(encode, sent.check, sent.send, TOKEN, me, kept.append)
+    async with client_of(hub, static, outlet, **ORIGIN, **{TOKEN_HEADER: TOKEN}) as client:
+        answer = await client.post(
+            "/api/actions/review", json={"application": 9, "approve": False, "reason": "no täst"}
+        )
+        assert answer.status_code == 200
+        await client.post("/api/actions/vote", json=VOTE)
+    (file,) = kept
+    review = parse_review(file)
+    assert (review.application, review.reviewer, review.approve, review.reason) == (9, me, "no", "no täst")
+    assert review.request_hash == hub.world.state.applications[9].request_hash
+    assert sent.calls[0].arguments == (9, False, digest_from_cid(compute_cid(file)))
+
+
+async def test_a_page_with_a_wallet_makes_the_server_publish_nothing(hub, static, sent):
+    kept: list[bytes] = []
+    async with client_of(hub, static, Outlet(encode, sent.check, publish=kept.append), **ORIGIN) as client:
+        body = {"application": 9, "approve": True, "reason": "x", "from": COMMUNITY.members[0].lower()}
+        answer = await client.post("/api/actions/review", json=body)
+        assert answer.status_code == 200
+    assert kept == []
+    data = bytes.fromhex(answer.json()["transactions"][0]["data"][2:])
+    assert contract_abi("MemberRegistry").decode_call(data)[1] == (9, True, keccak256(b"x"))
 
 
 @pytest.mark.parametrize("token", ["", "wrong", TOKEN + "x", TOKEN[:-1], TOKEN.upper(), "ß"])
