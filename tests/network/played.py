@@ -127,7 +127,8 @@ def slow_votes() -> NetworkParams:
     """Localnet's constants, but votes that outlast commands on a busy machine; tests move the chain's time on."""
     params = load_preset("localnet")
     law = dataclasses.replace(params.governance, voting_period=1_200, timelock_delay=600, unlock_delay=7_200)
-    return dataclasses.replace(params, governance=law)
+    # Rounds open sealed also after a vote.
+    return dataclasses.replace(params, governance=law, rounds=dataclasses.replace(params.rounds, open_window=86_400))
 
 
 def plan_of(founded: Founded, anvil: Any) -> Plan:

@@ -144,13 +144,19 @@ async def test_json_errors_for_programs(config):
     assert json.loads(result.stderr)["error"] == "ConfigError"
 
 
-async def test_a_vote_without_a_seat_says_what_the_contract_refused(config, network, tmp_path):
+async def test_a_review_of_nothing_says_how_many_applications_there_are(config):
+    text = message(await run("join", "review", "1", "--approve", "--reason", "fine", "-c", str(config)), 2)
+    assert "There is no application 1" in text
+    assert "0 were made so far" in text
+
+
+async def test_what_the_contract_refuses_is_said_in_words(config, network, tmp_path):
     key = network.anvil.key(5)
     (tmp_path / "keys" / ACCOUNT_FILE).unlink()
     KeystoreSigner.create(tmp_path / "keys" / ACCOUNT_FILE, tmp_path / "keys" / "password", key=key, scrypt_n=1 << 10)
-    text = message(await run("join", "review", "1", "--approve", "-c", str(config)), 4)
+    text = message(await run("dao", "delegate", network.address(6), "-c", str(config)), 4)
     assert "The contract refused" in text
-    assert "MemberRegistry.review" in text
+    assert "VotingVault.delegate" in text
 
 
 def test_setup_without_npm_says_what_to_install(tmp_path):
