@@ -6,10 +6,10 @@ rounds, keeps its stake, and goes on as soon as it can (or the next guideline is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from node.dao.lines import differences
 from node.ports import BlobStore, Trainer
 from node.protocol.cid import cid_from_digest
 from node.protocol.errors import BlobCorrupt, ConfigError
@@ -19,25 +19,16 @@ from node.protocol.state import State
 from node.store import write_atomic
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Lines that differ, as (dotted name, old value, new value); None where a side has no such line."""
-    for key in sorted({*old, *new}):
-        name, before, after = f"{path}{key}", old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            yield from differences(before, after, f"{name}.")
-        elif before != after:
-            yield name, before, after
-
-
 def require_followable(old: Guideline, new: Guideline) -> None:
     """A node that worked under ``old`` can go on under ``new``: the running model keeps its shape.
 
     Raises:
         ConfigError: names the first line that cannot be honoured.
     """
-    for name, before, after in differences(old.documents["architecture"], new.documents["architecture"]):
+    for change in differences(old.documents["architecture"], new.documents["architecture"]):
         raise ConfigError(
-            f"The new guideline's architecture.{name} is {after!r}; the running model was founded with {before!r}.",
+            f"The new guideline's architecture.{change.line} is {change.after!r}; "
+            f"the running model was founded with {change.before!r}.",
             why="A checkpoint cannot change its shape or base model from one round to the next.",
             hint="Found a new community for another architecture, or vote for the old line again.",
         )
