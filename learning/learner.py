@@ -39,7 +39,7 @@ class Trained:
 
 
 class Learner(Protocol):
-    """A model with a task's data prepared for it. Stateless between calls as seen from outside: every call begins at the state it is given."""
+    """A model with a task's data prepared for it. Nothing lasts between calls: each begins at the state it is given."""
 
     def initial(self, seed: int) -> State:
         """The trainable tensors everybody starts from; equal for equal seeds."""
