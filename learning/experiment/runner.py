@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from learning.errors import DataError, TrainingDiverged
 from learning.experiment import learners
@@ -27,7 +27,10 @@ Builder = Callable[[Cell, TaskData[Any]], Learner]
 
 def load_data(task: TaskChoice, seed: int) -> TaskData[Any]:
     """`learning.tasks.load.load` of a choice; a cell's seed also draws its data."""
-    return load(task.task, task.source, limit=task.limit, seed=seed, lenient=task.lenient, online=task.online)
+    data = load(task.task, task.source, limit=task.limit, seed=seed, lenient=task.lenient, online=task.online)
+    if not task.train_limit:
+        return data
+    return replace(data, splits={**data.splits, "train": data.examples("train")[: task.train_limit]})
 
 
 def build_learner(cell: Cell, data: TaskData[Any]) -> Learner:
@@ -35,8 +38,8 @@ def build_learner(cell: Cell, data: TaskData[Any]) -> Learner:
     return learners.build(cell.model.kind, cell.model.options, data, cell.seed)
 
 
-class Watcher:
-    """Told of progress; this one says nothing."""
+class Watcher(Protocol):
+    """Told of progress."""
 
     def cell_started(self, cell: Cell, number: int, cells: int) -> None:
         """``cell``, the ``number``-th of ``cells``, begins or goes on."""
@@ -49,6 +52,22 @@ class Watcher:
 
     def note(self, text: str) -> None:
         """Something a person should know."""
+
+
+class Silent:
+    """A `Watcher` that says nothing."""
+
+    def cell_started(self, cell: Cell, number: int, cells: int) -> None:
+        """Nothing."""
+
+    def round_done(self, cell: Cell, done: int, rounds: int, metrics: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def cell_finished(self, cell: Cell, result: Mapping[str, Any], *, reused: bool) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
 
 
 @dataclass(slots=True)
@@ -108,7 +127,7 @@ def run(
         ModelError: a base model that is missing or does not fit.
         StorageFailed: the disk.
     """
-    watcher, bench = watcher or Watcher(), bench or Bench()
+    watcher, bench = watcher or Silent(), bench or Bench()
     results = []
     for number, cell in enumerate(cells, 1):
         watcher.cell_started(cell, number, len(cells))
@@ -307,7 +326,8 @@ def estimate(cells: Sequence[Cell], store: Store) -> Estimate:
     seconds, samples, measured = 0.0, 0, bool(left)
     for cell in left:
         runs = cell.partition.clients if cell.partition.client == EACH and cell.partition.kind == "single_client" else 1
-        amount = round(cell.rounds * cell.epochs * cell.task.limit) * runs
+        examples = min(cell.task.limit, cell.task.train_limit or cell.task.limit)
+        amount = round(cell.rounds * cell.epochs * examples) * runs
         if cell.partition.kind == "single_client" and cell.partition.budget == "own":
             amount //= cell.partition.clients
         kind = (cell.task.task, str(sorted({"kind": cell.model.kind, **cell.model.options}.items())))

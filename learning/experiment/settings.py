@@ -8,7 +8,7 @@ seeds = [0, 1, 2]
 rounds = 5
 epochs = 1.0              # of each client's own examples in a round
 clients = 10
-task = [{ task = "clone_detection", source = "installed", limit = 4000 }]
+task = [{ task = "clone_detection", source = "installed", limit = 4000, train_limit = 600 }]
 model = [{ kind = "hashed", shapes = true }]
 partition = ["centralised", "single_client", "uniform", { kind = "label_imbalanced", skew = 900 }]
 algorithm = ["fedavg", { name = "fedprox", mu = 0.1 }, "arc+nnm+trimmed_mean"]
@@ -44,15 +44,28 @@ VERSION = 1
 T = TypeVar("T")
 EACH = "each"
 ALONE = ("centralised", "single_client")
+TABLES = Path(__file__).parent / "tables"
+SCALES = ("small", "full")
 
 
 @dataclass(frozen=True, slots=True)
 class TaskChoice:
-    """A task and its data; see `learning.tasks.load.load`. ``metric`` is what tables show, by default the task's first."""
+    """A task and its data; see `learning.tasks.load.load`.
+
+    Attributes:
+        task: its name.
+        source: where the examples come from.
+        limit: most training examples; validation and test have an eighth of it each.
+        train_limit: train on the first so many of those only, 0: on all; for a large test of a small training.
+        metric: what tables show, by default the task's first.
+        lenient: skip broken lines.
+        online: let ``hub:`` download.
+    """
 
     task: str
     source: str = "installed"
     limit: int = 2000
+    train_limit: int = 0
     metric: str = ""
     lenient: bool = False
     online: bool = False
@@ -281,6 +294,8 @@ def _check(experiment: Experiment) -> None:
 def _task(row: Any, place: int) -> TaskChoice:
     choice = filled(TaskChoice, {"task": row} if isinstance(row, str) else row, f"task[{place}]")
     task = find_task(choice.task)
+    if choice.train_limit < 0:
+        raise SpecError(f"task[{place}].train_limit must be 0 or more, not {choice.train_limit}.")
     if choice.metric and choice.metric not in task.metrics and choice.metric != "loss":
         raise SpecError(
             f"task[{place}].metric: {choice.task} is not scored by {choice.metric!r}.",
@@ -405,3 +420,19 @@ def _name(found: Mapping[str, Any]) -> str:
     if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum():
         raise SpecError(f"name must be letters, digits, - and _, not {name!r}.", hint="Files are called after it.")
     return name
+
+
+def builtin(name: str) -> list[Path]:
+    """Files of the paper's tables that come with this package: of a scale (``small``, ``full``), or one of them (``small/table1``).
+
+    Raises:
+        SpecError: there is none of that name.
+    """
+    found = sorted(TABLES.glob(f"{name}/*.toml")) if name in SCALES else [TABLES / f"{name}.toml"]
+    known = sorted(str(path.relative_to(TABLES).with_suffix("")) for path in TABLES.glob("*/*.toml"))
+    if name not in {*SCALES, *known}:
+        raise SpecError(
+            f"There is no experiment file {name!r}.",
+            hint=f"Give a TOML file, or one of {', '.join((*SCALES, *known))}.",
+        )
+    return found

@@ -158,7 +158,7 @@ class HashedLearner:
             if decay:
                 weight -= options.learning_rate * (options.weight_decay * weight + prox_mu * (weight - anchor))
                 bias -= options.learning_rate * _BIAS_RATE * prox_mu * (bias - origin)
-            weight -= options.learning_rate * np.bincount(places, values * slope[owner], len(weight))
+            np.subtract.at(weight, places, options.learning_rate * values * slope[owner])
             bias -= options.learning_rate * _BIAS_RATE * float(slope.sum())
         if not (np.isfinite(weight).all() and np.isfinite(bias) and np.isfinite(losses).all()):
             raise TrainingDiverged(
