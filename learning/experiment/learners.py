@@ -4,6 +4,8 @@
 |---|---|---|---|
 | ``hashed`` | logistic regression on hashed n-grams (`learning.models.hashed`) | clone_detection, defect_detection | `Options` there |
 | ``search`` | sentence encoder with LoRA on its top layers (`learning.experiment.search_learner`) | code_search | `search_options` |
+| ``transformers`` | any Transformers model, all of it or an adapter (`learning.training`) | all | `transformer_options.Options` |
+| ``tiny`` | a random Transformers model made on the spot, trained whole | all | `transformer_options.TinyOptions` |
 
 A new kind is one entry in `KINDS`: it takes a task's data and its own settings and gives a `learning.learner.Learner`.
 """
@@ -11,14 +13,15 @@ A new kind is one entry in `KINDS`: it takes a task's data and its own settings 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, get_type_hints
 
 from learning.errors import SpecError
-from learning.experiment import search_options
+from learning.experiment import search_options, transformer_options
 from learning.learner import Learner
 from learning.models import hashed
 from learning.tasks.base import TaskData
+from learning.tasks.registry import TASKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,18 @@ def _search(data: TaskData[Any], options: Any, seed: int) -> Learner:
     return SearchLearner(data, options, seed)
 
 
+def _transformers(data: TaskData[Any], options: Any, seed: int) -> Learner:
+    from learning.experiment.transformer_learner import named  # noqa: PLC0415 - loads torch
+
+    return named(data, options, seed)
+
+
+def _tiny(data: TaskData[Any], options: Any, seed: int) -> Learner:
+    from learning.experiment.transformer_learner import tiny  # noqa: PLC0415 - loads torch
+
+    return tiny(data, options, seed)
+
+
 KINDS: Mapping[str, Kind] = {
     "hashed": Kind(
         ("clone_detection", "defect_detection"),
@@ -52,6 +67,8 @@ KINDS: Mapping[str, Kind] = {
         30_000.0,
     ),
     "search": Kind(("code_search",), search_options.Options, _search, 60.0),
+    "transformers": Kind(tuple(TASKS), transformer_options.Options, _transformers, 2.0),
+    "tiny": Kind(tuple(TASKS), transformer_options.TinyOptions, _tiny, 30.0),
 }
 
 
@@ -86,6 +103,9 @@ def _options(kind: str, options: Mapping[str, Any]) -> Any:
     known = [f.name for f in fields(cls)]
     if odd := sorted(set(options) - set(known)):
         raise SpecError(f"A model of kind {kind!r} has no setting {odd[0]!r}.", hint=f"It has {', '.join(known)}.")
+    required = [f.name for f in fields(cls) if f.default is MISSING]
+    if missing := [name for name in required if name not in options]:
+        raise SpecError(f"A model of kind {kind!r} lacks {missing[0]}.")
     values = {}
     for key, value in options.items():
         wanted = hints[key]

@@ -14,7 +14,7 @@ from learning.experiment import learners
 from learning.experiment.algorithms import ClientResult, ServerState
 from learning.experiment.machine import machine, versions
 from learning.experiment.settings import EACH, Cell, TaskChoice
-from learning.experiment.store import CorruptCheckpoint, RoundCheckpoint, Store
+from learning.experiment.store import FORMAT, CorruptCheckpoint, RoundCheckpoint, Store
 from learning.learner import Learner
 from learning.partition import Partition, partition
 from learning.partition_summary import summarise
@@ -138,7 +138,7 @@ def run(
         if found is None:
             found = _run_cell(cell, store, watcher, bench)
             store.save_result(cell.key, found)
-        results.append({"key": cell.key, **found, "labels": labels(cell)})
+        results.append({**found, "format": FORMAT, "key": cell.key, "labels": labels(cell)})
         watcher.cell_finished(cell, found, reused=reused)
     return results
 

@@ -23,7 +23,7 @@ from aggregation.errors import AggregationError
 from learning.errors import LearningError
 from learning.experiment.algorithms import ServerState
 
-_FORMAT = 1
+FORMAT = 1
 
 
 class StorageFailed(LearningError):
@@ -63,7 +63,7 @@ class Store:
             found = json.loads(self._cell(key).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        whole = isinstance(found, dict) and found.get("format") == _FORMAT and found.get("key") == key
+        whole = isinstance(found, dict) and found.get("format") == FORMAT and found.get("key") == key
         return found if whole else None
 
     def save_result(self, key: str, result: Mapping[str, Any]) -> None:
@@ -72,14 +72,19 @@ class Store:
         Raises:
             StorageFailed: the disk.
         """
-        text = json.dumps({"format": _FORMAT, "key": key, **result}, indent=1, ensure_ascii=False)
+        text = json.dumps({"format": FORMAT, "key": key, **result}, indent=1, ensure_ascii=False)
         write_atomic(self._cell(key), text.encode() + b"\n")
         self._round(key).unlink(missing_ok=True)
 
     def forget(self, key: str) -> None:
-        """Remove a cell's result and checkpoint, so that it runs again."""
-        self._cell(key).unlink(missing_ok=True)
-        self._round(key).unlink(missing_ok=True)
+        """Remove a cell's result and checkpoint, so that it runs again.
+
+        Raises:
+            StorageFailed: the disk.
+        """
+        for path in (self._cell(key), self._round(key)):
+            with _disk(path):
+                path.unlink(missing_ok=True)
 
     def results(self) -> Iterator[dict[str, Any]]:
         """Every finished cell in the folder, in order of key."""
@@ -94,7 +99,7 @@ class Store:
             StorageFailed: the disk.
         """
         data = state.to_bytes()
-        body = json.dumps({"format": _FORMAT, "key": key, "round": state.round, "notes": notes}).encode()
+        body = json.dumps({"format": FORMAT, "key": key, "round": state.round, "notes": notes}).encode()
         digest = hashlib.sha256(body + b"\n" + data).hexdigest().encode()
         write_atomic(self._round(key), digest + b"\n" + body + b"\n" + data)
 
@@ -107,7 +112,7 @@ class Store:
         path = self._round(key)
         try:
             digest, _, rest = path.read_bytes().partition(b"\n")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise CorruptCheckpoint(f"The round checkpoint {path} cannot be read.", why=str(error)) from error
@@ -116,7 +121,7 @@ class Store:
         body, _, data = rest.partition(b"\n")
         try:
             head = json.loads(body)
-            if head["format"] != _FORMAT or head["key"] != key:
+            if head["format"] != FORMAT or head["key"] != key:
                 raise CorruptCheckpoint(f"The round checkpoint {path} is of another cell or version.")
             return RoundCheckpoint(ServerState.from_bytes(data, head["round"]), head["notes"])
         except (ValueError, KeyError, TypeError, AggregationError) as error:

@@ -278,8 +278,8 @@ def _order(indices: NDArray[np.int64], epochs: float, seed: int) -> NDArray[np.i
 
 
 def _sigmoid(x: Doubles) -> Doubles:
-    return np.asarray(np.exp(-np.logaddexp(0.0, -x)))
+    return np.asarray(np.exp(-_softplus(-x)))
 
 
 def _softplus(x: Doubles) -> Doubles:
-    return np.asarray(np.logaddexp(0.0, x))
+    return np.asarray(np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x))))
