@@ -67,7 +67,7 @@ def test_a_run_and_its_report(file: Path, tmp_path: Path, monkeypatch: pytest.Mo
     central = next(row for row in report["rows"] if row["partition"] == "centralised")
     assert central["mean"] > 0.9
     assert central["paper"][0] == {"model": "CodeBERT", "value": 0.6208}
-    assert "| hashed | uniform | fedavg |" in (out / "mini.md").read_text()
+    assert "| hashed, accuracy | uniform |" in (out / "mini.md").read_text()
 
 
 def test_json_is_one_document_and_nothing_else(
