@@ -70,9 +70,16 @@ def _dots(axes: Any, rows: Sequence[Mapping[str, Any]], colours: Mapping[str, st
         labels.append(partition)
         for row in there:
             if not low <= row["mean"] <= high:
-                place, side = (low, "left") if row["mean"] < low else (high, "right")
-                arrow = f"◂ {row['mean']:.3f}" if side == "left" else f"{row['mean']:.3f} ▸"
-                axes.text(place, y, arrow, ha=side, va="center", fontsize=7, color=colours.get(row["algorithm"], _GREY))
+                left = row["mean"] < low
+                arrow = f"◂ {row['mean']:.3f}" if left else f"{row['mean']:.3f} ▸"
+                place, side, colour = (
+                    low if left else high,
+                    "left" if left else "right",
+                    colours.get(row["algorithm"], _GREY),
+                )
+                axes.text(place, y, arrow, ha=side, va="center", fontsize=7, color=colour)
+                y += 1
+                continue
             colour = colours.get(row["algorithm"], _GREY)
             label = row["algorithm"] if row["algorithm"] in colours and row["algorithm"] not in seen else None
             seen.add(row["algorithm"])
