@@ -96,6 +96,7 @@ def build(experiment: Experiment, results: Sequence[Result]) -> dict[str, Any]:
         "rounds": experiment.rounds,
         "epochs": experiment.epochs,
         "rows": rows,
+        "before": _before(results),
         "comparisons": comparisons,
         "claims": claims,
         "warnings": warnings,
@@ -104,6 +105,23 @@ def build(experiment: Experiment, results: Sequence[Result]) -> dict[str, Any]:
         "versions": _distinct([r["versions"] for r in results]),
         "seconds": round(sum(r.get("seconds", 0.0) for r in results), 1),
     }
+
+
+def _before(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """The metric of each task's models before any training, mean over seeds."""
+    found: dict[tuple[str, str, str], dict[int, float]] = {}
+    for result in results:
+        names = result["labels"]
+        if names["metric"] in result.get("before", {}):
+            values = found.setdefault((names["task"], names["model"], names["metric"]), {})
+            values[result["settings"]["seed"]] = result["before"][names["metric"]]
+    rows = []
+    for (task, model, metric), values in found.items():
+        known = estimate(list(values.values()))
+        rows.append(
+            {"task": task, "model": model, "metric": metric, "mean": known.mean, "half_width": known.half_width}
+        )
+    return rows
 
 
 def _one_label(results: Sequence[Result]) -> list[str]:
@@ -257,6 +275,8 @@ def markdown(report: Mapping[str, Any], picture: str = "") -> str:
         f"Seeds {seeds}; {report['rounds']} rounds of {report['epochs']:g} epoch(s); mean ± half of the 95 % t interval.",
         "",
     ]
+    for row in report["before"]:
+        lines += [f"{row['model']} before any training: {shown(row['mean'], row['half_width'], row['metric'])}.", ""]
     for model in dict.fromkeys(row["model"] for row in report["rows"]):
         lines += _model_markdown([row for row in report["rows"] if row["model"] == model], report["table"])
     lines += _claims_markdown(report)

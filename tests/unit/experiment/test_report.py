@@ -65,6 +65,7 @@ def results(one: Experiment, levels: Mapping[str, float] = LEVELS) -> list[dict[
                     "metric": cell.metric,
                 },
                 "metrics": {"f1": value},
+                "before": {"f1": 0.1 * cell.seed},
                 "curve": [{"client": 0, "round": r, "f1": value - 0.1 / r} for r in (1, 2, 3)],
                 "data": {"sha256": f"{cell.seed:064d}"},
                 "partition": {"warnings": []},
@@ -162,6 +163,7 @@ def test_markdown_says_what_is_not_at_hand() -> None:
     assert "| diloco | 0.9510 ± 0.1267<br>paper: not at hand |" in text
     assert "| hashed, f1 | uniform | label imbalanced | quantity imbalanced |" in text
     assert "![Toy: every partition and algorithm](toy.svg)" in text
+    assert "hashed before any training: 0.1000 ± 0.2484." in text
     assert "2404.06201" in source()
 
 
