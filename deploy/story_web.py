@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -102,7 +103,7 @@ class Desks:
     async def vote(self, config: Path, proposal: int, reason: str) -> dict[str, Any]:
         """Vote for a proposal on a member's page."""
         page = await self.page(config, "Governance")
-        await page.get_by_role("button", name=f"For: proposal {proposal}", exact=True).click()
+        await page.get_by_role("button", name=re.compile(rf"^For: proposal {proposal},")).click()
         said = await self._confirm(page, "Vote for", reason)
         await (
             page.get_by_role("article", name=f"Proposal {proposal}", exact=True).get_by_text("You voted for").wait_for()
