@@ -88,6 +88,7 @@ class Desks:
     async def shot(self, page: Any, name: str) -> None:
         """Keep a picture of the whole page as ``NAME.png``."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        await page.evaluate("() => scrollTo(0, 0)")  # else what sticks to the window's edge stands in the middle
         await page.screenshot(path=self.folder / f"{name}.png", full_page=True)
         self.shots.append(f"{name}.png")
 
