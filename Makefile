@@ -161,6 +161,13 @@ COUNT ?= 1000
 schedules: setup ## random fault schedules in simulation, none of which may break anything; goes on where it stopped; build/schedules.json
 	$(PY) -m benchmarks.schedules --count $(COUNT) --jobs $(JOBS)
 
+# make soak SOAK_ROUNDS=200 EVERY=10 SEED=0
+SOAK_ROUNDS ?= 200
+EVERY ?= 10
+.PHONY: soak
+soak: setup ## rounds on a real network while members are killed by kill -9; build/soak.json
+	@$(PY) -m deploy.soak --rounds $(SOAK_ROUNDS) --every $(EVERY) --seed $(SEED)
+
 .PHONY: clean
 clean: ## remove what builds made (not the installed environments)
 	rm -rf build contracts/out contracts/cache
