@@ -132,7 +132,7 @@ class TransformerLearner:
         self._base = state_of(self._parameters) if not frozen else {}
         self._names = TransformersTokenizer(self.tokenizer)
         start = config.get("decoder_start_token_id") or 0
-        self._collate = Collator(self.kind, self._names.pad, self.settings.pad_to, self.device, int(start))
+        self.collate = Collator(self.kind, self._names.pad, self.settings.pad_to, self.device, int(start))
 
     # --- the interface ----------------------------------------------------------------------------------------------
 
@@ -256,7 +256,7 @@ class TransformerLearner:
     def _fit(self, prepared: Prepared, batches: list[Ints], start: State, seed: int, prox_mu: float) -> Fitted:
         gradients = Gradients(
             network=self.network,
-            collate=self._collate,
+            collate=self.collate,
             prepared=prepared,
             device=self.device,
             precision=self.precision,
@@ -305,7 +305,7 @@ class TransformerLearner:
     def _predictor(self) -> Predictor:
         return Predictor(
             network=self.network,
-            collate=self._collate,
+            collate=self.collate,
             tokenizer=self._names,
             device=self.device,
             precision=self.precision,
