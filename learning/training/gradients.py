@@ -89,18 +89,18 @@ class Gradients:
     def _autocast(self) -> AbstractContextManager[object]:
         return precision_context(self.device, self.precision)
 
-    def _pieces(self, rows: Ints) -> list[Ints]:
-        if len(rows) <= self.micro and self.share[1] == 1:
+    def _pieces(self, rows: Ints, rank: int) -> list[Ints]:
+        """Process ``rank``'s part of a batch in pieces. The part does not depend on how much memory a process has."""
+        world = self.share[1]
+        if len(rows) <= self.micro and world == 1:
             return [rows]
-        rank, world = self.share
-        size = min(self.micro, -(-len(rows) // world))
-        ordered = rows[np.argsort(self.lengths[rows], kind="stable")]
-        return [ordered[i : i + size] for i in range(0, len(ordered), size)][rank::world]
+        part = rows[np.argsort(self.lengths[rows], kind="stable")][rank::world]
+        return [part[i : i + self.micro] for i in range(0, len(part), self.micro)]
 
     def _units(self, rows: Ints) -> Tensor:
         total = max(1, int(self.collate.units(self.prepared, rows).sum()))
         loss = torch.zeros((), device=self.device)
-        for piece in self._pieces(rows):
+        for piece in self._pieces(rows, self.share[0]):
             batch = self.collate(self.prepared, piece)
             with self._autocast():
                 part = self.losses(batch.tensors).sum() / total
@@ -109,8 +109,7 @@ class Gradients:
         return loss
 
     def _contrastive(self, rows: Ints) -> Tensor:
-        pieces = self._pieces(rows)
-        if self.share[1] > 1 or len(pieces) > 1:
+        if self.share[1] > 1 or len(rows) > self.micro:
             return self._cached(rows)
         queries, codes = self._embed(self.collate(self.prepared, rows))
         loss = contrastive_loss(queries, codes, temperature=self.temperature)
@@ -123,13 +122,11 @@ class Gradients:
 
     def _cached(self, rows: Ints) -> Tensor:
         """Every process computes all vectors, and the gradients of its own pieces."""
-        ordered = rows[np.argsort(self.lengths[rows], kind="stable")]
         rank, world = self.share
-        size = min(self.micro, -(-len(rows) // world))
-        pieces = [ordered[i : i + size] for i in range(0, len(ordered), size)]
+        pieces = [(owner, piece) for owner in range(world) for piece in self._pieces(rows, owner)]
         found: list[tuple[Tensor, Tensor]] = []
         states = []
-        for piece in pieces:
+        for _, piece in pieces:
             states.append(_generators(self.device))
             with torch.no_grad():
                 found.append(self._embed(self.collate(self.prepared, piece)))
@@ -140,12 +137,14 @@ class Gradients:
         assert queries.grad is not None
         assert codes.grad is not None
         after = _generators(self.device)
-        for number, piece in enumerate(pieces):
-            if number % world != rank:
+        begin = 0
+        for number, (owner, piece) in enumerate(pieces):
+            place = slice(begin, begin + len(piece))
+            begin += len(piece)
+            if owner != rank:
                 continue
             _set_generators(states[number], self.device)  # the same dropout as in the first pass
             batch = self.collate(self.prepared, piece)
-            place = slice(number * size, number * size + len(piece))
             torch.autograd.backward(self._embed(batch), (queries.grad[place], codes.grad[place]))
         _set_generators(after, self.device)
         return loss.detach() / world

@@ -19,7 +19,7 @@ from transformers.utils import logging as transformers_logging
 from learning.device import choose_device
 from learning.errors import DataError, ModelError, SpecError
 from learning.learner import State, Trained
-from learning.models.adapters import Adapter, attach, first_value
+from learning.models.adapters import Adapter, attach, first_value, require_bitsandbytes
 from learning.models.families import family_of, longest, read_any_config
 from learning.models.loading import check_fit, find_model, load_body, load_tokenizer
 from learning.models.lora import frozen_factor
@@ -118,12 +118,15 @@ class TransformerLearner:
                 f"Inputs of up to {needed} tokens were asked for, the model in {self.folder} takes {most}.",
                 hint="Lower the token limits.",
             )
-        frozen = self.adapter.kind != "full"
+        frozen, packed = self.adapter.kind != "full", self.adapter.kind == "qlora"
+        if packed:
+            require_bitsandbytes()
         body = load_body(
             self.folder,
             self.kind,
             frozen_type=frozen_type(self.precision) if frozen else torch.float32,
             shared=self._cache / "weights" if frozen and self._cache is not None else None,
+            four_bit=self.device if packed else None,
         )
         self.layers = attach(body, family, self.adapter)
         self.network = Network(body, family, self.kind).to(self.device)
