@@ -145,7 +145,7 @@ def run_case(case: Case, options: argparse.Namespace, device: torch.device, fold
         network.config,
         [int(n) for n in prepared.length()[rows]],
         causal=not network.family.bidirectional,
-        head_units=int(learner.collate.units(prepared, rows).sum()) if network.head is None else 0,
+        head_terms=int(learner.collate.terms(prepared, rows).sum()) if network.head is None else 0,
     )
     rate = matmul_rate(device, dtype)
     common = {

@@ -32,7 +32,7 @@ def attention_flops(layers: int, width: int, length: int, *, causal: bool) -> in
     return full // 2 if causal else full
 
 
-def step_flops(body: nn.Module, config: object, lengths: Sequence[int], *, causal: bool, head_units: int) -> float:
+def step_flops(body: nn.Module, config: object, lengths: Sequence[int], *, causal: bool, head_terms: int) -> float:
     """Useful operations of forward and backward for texts of these lengths; padding and recomputation are not counted.
 
     Args:
@@ -40,7 +40,7 @@ def step_flops(body: nn.Module, config: object, lengths: Sequence[int], *, causa
         config: its Transformers configuration.
         lengths: real tokens of each text.
         causal: attention sees only what is before.
-        head_units: positions whose vocabulary logits are needed.
+        head_terms: positions whose vocabulary logits are needed.
     """
     forward, backward = linear_flops(body)
     layers, width = int(getattr(config, "num_hidden_layers", 0)), int(getattr(config, "hidden_size", 0))
@@ -49,7 +49,7 @@ def step_flops(body: nn.Module, config: object, lengths: Sequence[int], *, causa
         attention = attention_flops(layers, width, length, causal=causal)
         total += length * (forward + backward + 3 * attention)
     vocabulary = int(getattr(config, "vocab_size", 0))
-    return total + head_units * 2 * width * vocabulary * 2
+    return total + head_terms * 2 * width * vocabulary * 2
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, size: int = 1024, seconds: float = 0.5) -> float:

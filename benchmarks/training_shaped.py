@@ -136,13 +136,13 @@ def _ours(shape: Shape, prepared: Prepared, device: torch.device, clock: str) ->
         settings.temperature,
         shape.micro_batch,
         print,
-        network.unit_losses,
+        network.term_losses,
     )
     loop = Loop(network.trained(), gradients, settings, 1e-4, device)
     batches = np.array_split(np.arange(len(prepared)), shape.steps)
     seconds, fitted = _timed(lambda: loop.run(batches, seed=0), device, clock)
     lengths = [int(n) for n in prepared.length()]
-    flops = step_flops(body, body.config, lengths, causal=True, head_units=sum(lengths) - len(lengths))
+    flops = step_flops(body, body.config, lengths, causal=True, head_terms=sum(lengths) - len(lengths))
     return seconds, float(fitted.losses.mean()), flops
 
 

@@ -1,6 +1,6 @@
 """The gradient of one optimiser step, in as many pieces as memory asks for.
 
-The step's loss is the mean over all units of the batch; a piece contributes its sum of losses over that number. So the step is the same
+The step's loss is the mean over all terms of the batch; a piece contributes its sum of losses over that number. So the step is the same
 however the batch is cut, up to rounding. Retrieval's loss couples all rows: there the vectors are computed piece by piece without
 gradients, the loss and its gradient by vector on all of them, and then each piece again with that gradient (Gao et al. 2021,
 arXiv 2101.06983).
@@ -24,7 +24,7 @@ from learning.training.errors import OutOfMemory, is_out_of_memory
 from learning.training.prepare import Ints, Prepared
 
 Say = Callable[[str], None]
-UnitLosses = Callable[[dict[str, Tensor]], Tensor]
+TermLosses = Callable[[dict[str, Tensor]], Tensor]
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Gradients:
         temperature: of retrieval's loss.
         micro: rows at once, now; halved where memory runs out.
         say: gets a sentence when that happens.
-        losses: the network's unit losses, or a compiled form of them.
+        losses: the network's term losses, or a compiled form of them.
         share: ``(rank, world)``: with several processes each computes every world-th piece.
     """
 
@@ -52,7 +52,7 @@ class Gradients:
     temperature: float
     micro: int
     say: Say
-    losses: UnitLosses
+    losses: TermLosses
     share: tuple[int, int] = (0, 1)
     lengths: Ints = field(init=False)
 
@@ -68,7 +68,7 @@ class Gradients:
         """
         while True:
             try:
-                return self._contrastive(rows) if self.network.kind == "retrieval" else self._units(rows)
+                return self._contrastive(rows) if self.network.kind == "retrieval" else self._terms(rows)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -97,8 +97,8 @@ class Gradients:
         part = rows[np.argsort(self.lengths[rows], kind="stable")][rank::world]
         return [part[i : i + self.micro] for i in range(0, len(part), self.micro)]
 
-    def _units(self, rows: Ints) -> Tensor:
-        total = max(1, int(self.collate.units(self.prepared, rows).sum()))
+    def _terms(self, rows: Ints) -> Tensor:
+        total = max(1, int(self.collate.terms(self.prepared, rows).sum()))
         loss = torch.zeros((), device=self.device)
         for piece in self._pieces(rows, self.share[0]):
             batch = self.collate(self.prepared, piece)

@@ -98,9 +98,9 @@ class TransformerLearner:
         self._prepared: dict[Split, Prepared] = {}
         transformers_logging.set_verbosity_error()
         self._open_model(kind)
-        self._losses: Any = self.network.unit_losses
+        self._losses: Any = self.network.term_losses
         if self.settings.compile:
-            self._losses = torch.compile(self.network.unit_losses, dynamic=True)
+            self._losses = torch.compile(self.network.term_losses, dynamic=True)
 
     def _open_model(self, kind: Kind | None) -> None:
         config = read_any_config(self.folder)

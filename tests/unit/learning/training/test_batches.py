@@ -58,8 +58,8 @@ def test_predicted_positions_are_those_before_the_labels(tokenizer: Any, tasks: 
         (int(r), place - 1, label) for r in ROWS for place, label in enumerate(rows[r]["labels"]) if label != IGNORED
     ]
     assert found == expected
-    assert batch.units == len(expected) == maker.units(prepared, ROWS).sum()
-    assert np.array_equal(np.bincount(batch.owner), maker.units(prepared, ROWS))
+    assert batch.terms == len(expected) == maker.terms(prepared, ROWS).sum()
+    assert np.array_equal(np.bincount(batch.owner), maker.terms(prepared, ROWS))
 
 
 def test_encoded_examples_are_kept_and_read_again(tokenizer: Any, tasks: Any, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_a_sharded_model_trains_as_one_process(make: Make, pair: Path) -> None:
     for _ in range(3):
         optimiser.zero_grad()
         batch = learner.collate(prepared, np.arange(8))
-        learner.network.unit_losses(batch.tensors).mean().backward()
+        learner.network.term_losses(batch.tensors).mean().backward()
         optimiser.step()
     one = {name: p.detach().numpy() for name, p in parameters.items()}
     found = load_file(pair / "sharded.safetensors")

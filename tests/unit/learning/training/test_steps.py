@@ -96,7 +96,7 @@ class Short:
     """A network's losses that run out of memory where more than ``rows`` rows come at once."""
 
     def __init__(self, learner: TransformerLearner, rows: int, error: Callable[[], BaseException]) -> None:
-        self.plain, self.rows, self.error, self.seen = learner.network.unit_losses, rows, error, [0]
+        self.plain, self.rows, self.error, self.seen = learner.network.term_losses, rows, error, [0]
 
     def __call__(self, batch: dict[str, Tensor]) -> Tensor:
         count = len(batch["input_ids"])
@@ -146,7 +146,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_state(make: Make) ->
     learner = make("bert", "classification", adapter=FULL, settings=settings(check_every=2))
     start = learner.initial(0)
     before = {name: array.copy() for name, array in start.items()}
-    plain, calls = learner.network.unit_losses, [0]
+    plain, calls = learner.network.term_losses, [0]
 
     def broken(batch: Any) -> Tensor:
         calls[0] += 1
@@ -191,7 +191,7 @@ def test_a_stopped_training_goes_on_where_it_was(
 
     first = make(family, kind, settings=chosen, checkpoints=tmp_path, checkpoint_every=every, should_stop=stop)
     if every:
-        plain, limit = first.network.unit_losses, [0]
+        plain, limit = first.network.term_losses, [0]
         original = first.network.embed if kind == "retrieval" else plain
 
         def killed(*arguments: Any) -> Tensor:

@@ -45,17 +45,17 @@ def sharded(folder: Path, out: Path, place: Place) -> None:
     learner.load(learner.initial(0))
     network = learner.network
     total = sum(p.numel() for p in network.parameters())
-    network.forward = network.unit_losses  # type: ignore[method-assign]
+    network.forward = network.term_losses  # type: ignore[method-assign]
     shard(network, list(network.body.model.layers), place)  # type: ignore[union-attr,arg-type]
     parameters = network.trained()
     local = sum(p.to_local().numel() for p in parameters.values())  # type: ignore[attr-defined]
     optimiser = make_optimiser(list(parameters.values()), SETTINGS, 1e-3)
     prepared = learner.prepared("train")
-    units = learner.collate.units(prepared, np.arange(8)).sum()
+    terms = learner.collate.terms(prepared, np.arange(8)).sum()
     for _ in range(3):
         optimiser.zero_grad()
         batch = learner.collate(prepared, np.arange(place.rank, 8, place.world))
-        (network(batch.tensors).sum() * place.world / units).backward()
+        (network(batch.tensors).sum() * place.world / terms).backward()
         optimiser.step()
     state = gathered(parameters)
     if place.rank == 0:
