@@ -50,10 +50,10 @@ $(STAMPS)/browser: tests/web/browser/setup.sh tests/web/browser/package-lock.jso
 demo: setup ## federated rounds on a local network of real processes, with an attacker; writes build/demo/
 	@$(PY) -m deploy.demo $(DEMO_FLAGS)
 
-# make story KIND=mathematics KEEP=1
+# make story KIND=protocols KEEP=1 WEB=0
 .PHONY: story
-story: setup ## a second team finds a weakness, joins, and the next release is better there; writes build/story/summary.json
-	@$(PY) -m deploy.story --seed $(SEED) $(if $(KIND),--kind $(KIND)) $(if $(filter 1,$(KEEP)),--keep)
+story: setup $(if $(filter 0,$(WEB)),,$(STAMPS)/browser) ## a second team finds a weakness, joins, and the next release is better there; writes build/story/ with pictures
+	@$(PY) -m deploy.story --seed $(SEED) $(if $(KIND),--kind $(KIND)) $(if $(filter 0,$(WEB)),--no-web) $(if $(filter 1,$(KEEP)),--keep)
 
 .PHONY: testnet
 testnet: setup ## the same network, left running for the command line
@@ -169,6 +169,13 @@ COUNT ?= 1000
 .PHONY: schedules
 schedules: setup ## random fault schedules in simulation, none of which may break anything; goes on where it stopped; build/schedules.json
 	$(PY) -m benchmarks.schedules --count $(COUNT) --jobs $(JOBS)
+
+# make soak SOAK_ROUNDS=200 EVERY=10 SEED=0
+SOAK_ROUNDS ?= 200
+EVERY ?= 10
+.PHONY: soak
+soak: setup ## rounds on a real network while members are killed by kill -9; build/soak.json
+	@$(PY) -m deploy.soak --rounds $(SOAK_ROUNDS) --every $(EVERY) --seed $(SEED)
 
 .PHONY: clean
 clean: ## remove what builds made (not the installed environments)

@@ -22,7 +22,7 @@ from typing import Any
 
 from rich.live import Live
 
-from deploy.founding import PUBLIC_ROWS, Founding, found
+from deploy.founding import GUIDELINE, PUBLIC_ROWS, Founding, found
 from deploy.gas import gas_used
 from deploy.localnet import Localnet, LocalnetPlan, write_toml
 from deploy.manifest import NetworkParams, load_preset
@@ -31,13 +31,12 @@ from deploy.release import Release, attempt
 from deploy.report import render
 from deploy.summary import Claim, better_alone, claims, summarise
 from deploy.watch import Watcher
-from node import console
+from node import console, evaluations
 from node.adapters.chain_evm import EvmChain
 from node.protocol.errors import CommonweightError, SetupError
 from node.protocol.types import Phase
 from node.store import write_atomic
 
-GUIDELINE = Path(__file__).parent / "guidelines" / "code-search.json"
 FAST_VOTES = {"voting_delay": 2, "voting_period": 20, "late_extension": 5, "timelock_delay": 2}
 """Seconds of a vote in the demo."""
 ROUND_SECONDS = 600.0
@@ -212,7 +211,7 @@ class Demo:
 
     async def _measure(self, watcher: Watcher, founding: Founding) -> None:
         """Evaluate the genesis model and every finalised one, as they come."""
-        from deploy.measure import Bench  # noqa: PLC0415 - imports torch
+        from deploy.measure import METRIC, Bench  # noqa: PLC0415 - imports torch
 
         bench = await asyncio.to_thread(Bench.open, founding.guideline, founding.base_model, founding.public_benchmark)
         watcher.metrics[0] = await asyncio.to_thread(bench.metric, founding.genesis)
@@ -224,6 +223,7 @@ class Demo:
             if checkpoint is None:
                 return
             watcher.metrics[number] = await asyncio.to_thread(bench.metric, checkpoint)
+            evaluations.record(watcher.net.members[0].folder / "data", METRIC, watcher.metrics)  # its dashboard's
             change = watcher.metrics[number] - watcher.metrics[number - 1]
             self.say(f"round {number}: MRR [bold]{watcher.metrics[number]:.4f}[/] ({change:+.4f})")
 
