@@ -37,7 +37,7 @@ def draw(report: Mapping[str, Any], results: Sequence[Mapping[str, Any]], path: 
     pairs = list(dict.fromkeys((row["task"], row["model"]) for row in report["rows"]))
     heights = [_height([r for r in report["rows"] if (r["task"], r["model"]) == pair]) for pair in pairs]
     with rc_context({"svg.hashsalt": "commonweight", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(10.5, sum(heights)), layout="constrained")
+        figure = Figure(figsize=(11.5, sum(heights)), layout="constrained")
         panels = figure.subplots(len(pairs), 2, squeeze=False, height_ratios=heights, width_ratios=[1.5, 1])
         for number, (task, model) in enumerate(pairs):
             rows = [r for r in report["rows"] if (r["task"], r["model"]) == (task, model)]
@@ -53,7 +53,7 @@ def draw(report: Mapping[str, Any], results: Sequence[Mapping[str, Any]], path: 
 
 
 def _height(rows: Sequence[Mapping[str, Any]]) -> float:
-    return 1.5 + 0.165 * len(rows) + 0.1 * len({row["partition"] for row in rows})
+    return 1.7 + 0.165 * len(rows) + 0.1 * len({row["partition"] for row in rows})
 
 
 def _colours(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -135,7 +135,7 @@ def _curves(axes: Any, results: Sequence[Mapping[str, Any]], metric: str, colour
     axes.spines[["top", "right"]].set_visible(False)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylabel(metric)
-    axes.legend(fontsize=7, frameon=False, loc="lower right")
+    axes.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _line(axes: Any, some: Sequence[Mapping[str, Any]], metric: str, *, colour: str, label: str, style: str) -> None:
