@@ -69,6 +69,10 @@ async def test_members_release_their_model(tmp_path):
         async with asyncio.timeout(400):
             release = await story.play(1)
         await watcher.poll()
+        measured = await asyncio.to_thread(measure_rounds, net.members[0].config)
+    assert [row["round"] for row in measured["rounds"]] == [0, 1]
+    kept = json.loads((net.members[0].folder / "data" / "evaluations.json").read_bytes())
+    assert kept["values"] == {str(row["round"]): row["value"] for row in measured["rounds"]}
     assert release["version"] == "1.0.0"
     assert release["model_hash"] == played.proposal.model_hash.hex()
     assert list(release["scores_ppm"]) == [BENCHMARK]
@@ -90,6 +94,14 @@ async def test_members_release_their_model(tmp_path):
     for member in net.members[:-1]:
         assert member.address in card
         assert member.repositories[0].split("-")[0] in card
+
+
+def measure_rounds(config):
+    """`round measure` on a member's machine, beside its running node."""
+    command = [sys.executable, "-m", "node.cli", "round", "measure", "--json", "--config", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 THREE_LINES = """
