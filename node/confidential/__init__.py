@@ -1,1 +1,1 @@
-"""Who may read an update, and when: sealed bundles, and sums of which nobody sees a term. Pure: bytes in, bytes out."""
+"""Who may read an update, and when: encrypted bundles, and sums of which nobody sees a term. Pure: bytes in, bytes out."""

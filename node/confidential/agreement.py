@@ -1,4 +1,4 @@
-"""X25519 key agreement and HKDF, the two steps that sealing and secure sums share. `cryptography` does the arithmetic.
+"""X25519 key agreement and HKDF, the two steps that envelopes and secure sums share. `cryptography` does the arithmetic.
 
 ```
 shared(a, B) = HKDF-SHA-256(X25519(a, B), info = "commonweight/x25519-shared/1" ‖ both public keys in byte order)

@@ -1,8 +1,8 @@
-r"""A bundle sealed to the members of its round: one content key, wrapped for each; anybody can open it once that key is published.
+r"""A bundle encrypted to the members of its round: one content key, wrapped for each; anybody can open it once that key is published.
 
 ```
 offset  bytes
-     0      8  "cwseal/1"
+     0      8  "cw-env/1"
      8     32  chain id
     40     20  round contract
     60      8  round
@@ -15,10 +15,10 @@ offset  bytes
      …         body: pieces of 1 MiB, each with a tag of 16 bytes
 
 K     content key = HMAC-SHA-256(sender's secret, bytes 0 … 88 ‖ all (address, key) ‖ SHA-256(plaintext))
-e     ephemeral private key = HKDF(K, "commonweight/seal-ephemeral/1"),  E = e·G
-wrap  ChaCha20-Poly1305(HKDF(shared(e, recipient's key), "commonweight/seal-wrap/1" ‖ address), nonce 0, K;
+e     ephemeral private key = HKDF(K, "commonweight/envelope-ephemeral/1"),  E = e·G
+wrap  ChaCha20-Poly1305(HKDF(shared(e, recipient's key), "commonweight/envelope-wrap/1" ‖ address), nonce 0, K;
                         associated: SHA-256(bytes 0 … 162 ‖ all (address, key)))
-piece i of m: ChaCha20-Poly1305(HKDF(K, "commonweight/seal-body/1"), nonce = i (11 bytes) ‖ [i = m−1], plaintext;
+piece i of m: ChaCha20-Poly1305(HKDF(K, "commonweight/envelope-body/1"), nonce = i (11 bytes) ‖ [i = m−1], plaintext;
                         associated: SHA-256(the whole header))
 ```
 Two things follow from K being the only secret. Whoever opened the envelope can compute it again and so check that *every* recipient
@@ -41,10 +41,10 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from node.confidential.agreement import KEY_BYTES, agree, hkdf, is_usable, public_key
 from node.protocol.cid import compute_cid, digest_from_cid
 from node.protocol.commitments import RoundScope
-from node.protocol.errors import LocalProtocolError, SealBroken, SealClosed
+from node.protocol.errors import LocalProtocolError, EnvelopeBroken, EnvelopeClosed
 from node.protocol.types import Address
 
-MAGIC = b"cwseal/1"
+MAGIC = b"cw-env/1"
 KEY_FILE = b"commonweight/content-key/1\n"
 KEY_FILE_BYTES = len(KEY_FILE) + KEY_BYTES
 PIECE = 1 << 20
@@ -56,7 +56,7 @@ _WHO = 20 + KEY_BYTES
 _WRAP = KEY_BYTES + TAG
 _ENTRY = _WHO + _WRAP
 _NONCE = bytes(12)
-_EPHEMERAL, _WRAPPING, _BODY = (b"commonweight/seal-%s/1" % name for name in (b"ephemeral", b"wrap", b"body"))
+_EPHEMERAL, _WRAPPING, _BODY = (b"commonweight/envelope-%s/1" % name for name in (b"ephemeral", b"wrap", b"body"))
 
 Recipient = tuple[Address, bytes]
 """An account and its X25519 public key."""
@@ -64,10 +64,10 @@ Recipient = tuple[Address, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A sealed bundle, read but not opened.
+    """An encrypted bundle, read but not opened.
 
     Attributes:
-        scope: chain, contract and round that it was sealed for.
+        scope: chain, contract and round that it was made for.
         sender: account that it says it is from.
         ephemeral: public key that the wraps are made with.
         key_digest: of the CID of the file that will hold the content key.
@@ -89,7 +89,7 @@ class Envelope:
     body: memoryview
 
 
-def sealed_bytes(length: int, recipients: int) -> int:
+def envelope_bytes(length: int, recipients: int) -> int:
     """Exact length of an envelope around ``length`` bytes."""
     return _FIXED + _ENTRY * recipients + length + TAG * _pieces(length)
 
@@ -99,10 +99,10 @@ def usable_recipients(members: Sequence[Recipient]) -> tuple[Recipient, ...]:
     return tuple(sorted((who for who in members if is_usable(who[1])), key=lambda who: _raw(who[0])))
 
 
-# --- seal -------------------------------------------------------------------------------------------------------------
+# --- enclose -------------------------------------------------------------------------------------------------------------
 
 
-def seal(
+def enclose(
     plaintext: bytes, scope: RoundScope, sender: Address, recipients: Sequence[Recipient], secret: bytes
 ) -> tuple[bytes, bytes]:
     """An envelope around ``plaintext``, and its content key. Equal arguments give equal bytes.
@@ -115,12 +115,12 @@ def seal(
         secret: 32 bytes that only the sender knows.
 
     Raises:
-        LocalProtocolError: nothing to seal, or nobody to seal it to, or the recipients are not in order.
+        LocalProtocolError: nothing to encrypt, or nobody to encrypt it to, or the recipients are not in order.
     """
     addresses = [_raw(address) for address, _ in recipients]
     if not plaintext or not 0 < len(addresses) <= MAX_RECIPIENTS or addresses != sorted(set(addresses)):
         raise LocalProtocolError(
-            f"{len(plaintext)} bytes cannot be sealed to {len(recipients)} recipients in this order.",
+            f"{len(plaintext)} bytes cannot be encrypted to {len(recipients)} recipients in this order.",
             hint="Members register their encryption keys with `commonweight join peer`.",
         )
     people = b"".join(_raw(address) + key for address, key in recipients)
@@ -147,10 +147,10 @@ def read_key_file(data: bytes) -> bytes:
     """The content key of its file.
 
     Raises:
-        SealBroken: not what `key_file` writes.
+        EnvelopeBroken: not what `key_file` writes.
     """
     if len(data) != KEY_FILE_BYTES or not data.startswith(KEY_FILE):
-        raise SealBroken("What was published as a content key is no key's file.")
+        raise EnvelopeBroken("What was published as a content key is no key's file.")
     return data[len(KEY_FILE) :]
 
 
@@ -200,13 +200,13 @@ def read_envelope(data: bytes, addresses: Sequence[Address] = ()) -> Envelope:
         addresses: known accounts, so that the envelope names them as the chain does (EIP-55); others come in lower case.
 
     Raises:
-        SealBroken: not the layout above.
+        EnvelopeBroken: not the layout above.
     """
     if not data.startswith(MAGIC) or len(data) < _FIXED:
-        raise SealBroken("The bundle is not sealed, though the guideline wants it sealed.", hint="See update.sealed.")
+        raise EnvelopeBroken("The bundle is not encrypted, though update.confidentiality asks for it.")
     count, length = int.from_bytes(data[160:_FIXED], "big"), int.from_bytes(data[152:160], "big")
-    if not length or not count or len(data) != sealed_bytes(length, count):
-        raise SealBroken(f"A sealed bundle of {length} bytes for {count} recipients cannot have {len(data)} bytes.")
+    if not length or not count or len(data) != envelope_bytes(length, count):
+        raise EnvelopeBroken(f"An envelope around {length} bytes for {count} recipients cannot have {len(data)} bytes.")
     names = {_raw(address): address for address in addresses}
     recipients, wraps = list[Recipient](), list[bytes]()
     end = _FIXED + _ENTRY * count
@@ -215,9 +215,9 @@ def read_envelope(data: bytes, addresses: Sequence[Address] = ()) -> Envelope:
         wraps.append(data[at + _WHO : at + _ENTRY])
     order = [_raw(address) for address, _ in recipients]
     if any(before >= after for before, after in pairwise(order)):
-        raise SealBroken("The recipients of a sealed bundle are not in strictly ascending order.")
+        raise EnvelopeBroken("The recipients of an envelope are not in strictly ascending order.")
     if not is_usable(data[88:120]):
-        raise SealBroken("The ephemeral key of a sealed bundle is of small order.")
+        raise EnvelopeBroken("The ephemeral key of an envelope is of small order.")
     scope = RoundScope(
         int.from_bytes(data[8:40], "big"), _named(names, data[40:60]), int.from_bytes(data[60:68], "big")
     )
@@ -242,17 +242,17 @@ def require_addressed(found: Envelope, scope: RoundScope, sender: Address, recip
     """The envelope is this sender's, of this round, for exactly these recipients.
 
     Raises:
-        SealBroken: names what differs; everybody sees the same.
+        EnvelopeBroken: names what differs; everybody sees the same.
     """
     if found.header[:_SCOPE] != _scope_bytes(scope, sender):
-        raise SealBroken("The bundle was sealed for another chain, contract, round or sender.")
+        raise EnvelopeBroken("The bundle was encrypted for another chain, contract, round or sender.")
     there = {(_raw(address), key) for address, key in found.recipients}
     wanted = {(_raw(address), key) for address, key in recipients}
     if there != wanted:
         missing, extra = sorted(who.hex() for who, _ in wanted - there), sorted(who.hex() for who, _ in there - wanted)
         who = f"0x{missing[0]} is left out" if missing else f"0x{extra[0]} is none of the round's members"
-        raise SealBroken(
-            f"The bundle is sealed to other recipients than the round's {len(wanted)} members: {who}, or with another key.",
+        raise EnvelopeBroken(
+            f"The bundle is encrypted to other recipients than the round's {len(wanted)} members: {who}, or with another key.",
             why="Recipients are the members that were active when the round opened, with the keys they had then.",
         )
 
@@ -267,15 +267,15 @@ def unwrap(found: Envelope, me: Address, own_key: bytes, shared_secret: Callable
         shared_secret: `agreement.agree` under our private key.
 
     Raises:
-        SealClosed: there is no wrap for us, or it does not open.
+        EnvelopeClosed: there is no wrap for us, or it does not open.
     """
     mine = _raw(me)
     for (address, key), wrap in zip(found.recipients, found.wraps, strict=True):
         if _raw(address) != mine:
             continue
         if key != own_key:
-            raise SealClosed(
-                "The bundle is sealed to another encryption key of ours than this node has.",
+            raise EnvelopeClosed(
+                "The bundle is encrypted to another encryption key of ours than this node has.",
                 why=f"The registry had {key.hex()} when the round opened; this node's is {own_key.hex()}.",
                 hint="Register the present one with `commonweight join peer`; it counts from the next round on.",
             )
@@ -283,13 +283,13 @@ def unwrap(found: Envelope, me: Address, own_key: bytes, shared_secret: Callable
         try:
             return _wrapper(shared_secret(found.ephemeral), address).decrypt(_NONCE, wrap, bound)
         except InvalidTag:
-            raise SealClosed(
+            raise EnvelopeClosed(
                 "Our copy of the bundle's content key does not open.",
                 why=f"{found.sender} wrapped something else for us.",
                 hint="Nothing to do: who can open it sees that, too, and refuses it.",
             ) from None
-    raise SealClosed(
-        "The bundle is not sealed to us.",
+    raise EnvelopeClosed(
+        "The bundle is not encrypted to us.",
         why="We were no active member with a usable encryption key when the round opened.",
         hint="Register one with `commonweight join peer`. Content keys are published once the round is final.",
     )
@@ -299,23 +299,23 @@ def open_with(found: Envelope, key: bytes) -> bytes:
     """The plaintext, once everything in the envelope is what its content key makes it, for every recipient.
 
     Raises:
-        SealBroken: it is not; whoever has the key sees the same.
+        EnvelopeBroken: it is not; whoever has the key sees the same.
     """
     if len(key) != KEY_BYTES or key_digest(key) != found.key_digest:
-        raise SealBroken("The content key is not the one whose CID the envelope names.")
+        raise EnvelopeBroken("The content key is not the one whose CID the envelope names.")
     if public_key(hkdf(key, _EPHEMERAL)) != found.ephemeral:
-        raise SealBroken("The envelope's ephemeral key does not follow from its content key.")
+        raise EnvelopeBroken("The envelope's ephemeral key does not follow from its content key.")
     try:
         expected = tuple(_wraps(key, found.recipients, found.header[:_FIXED], _people(found)))
     except ValueError:
-        raise SealBroken("A recipient's key in the envelope is of small order.") from None
+        raise EnvelopeBroken("A recipient's key in the envelope is of small order.") from None
     for (address, _), wrap, right in zip(found.recipients, found.wraps, expected, strict=True):
         if not hmac.compare_digest(wrap, right):
-            raise SealBroken(f"The envelope holds no content key that {address} could use.")
+            raise EnvelopeBroken(f"The envelope holds no content key that {address} could use.")
     try:
         return b"".join(_decrypt(found, key))
     except InvalidTag:
-        raise SealBroken("The sealed bytes are not those that were sealed under this content key.") from None
+        raise EnvelopeBroken("The bytes are not those that were encrypted under this content key.") from None
 
 
 def _decrypt(found: Envelope, key: bytes) -> Iterator[bytes]:

@@ -11,10 +11,10 @@ CommonweightError                 exit 1
 ├── BlobError                          5
 │   ├── BlobStoreDown                  the IPFS node is not up
 │   ├── BlobUnavailable                nobody serves this CID in time
-│   │   └── SealClosed                 a sealed bundle that we cannot open
+│   │   └── EnvelopeClosed             an encrypted bundle that we cannot open
 │   ├── BlobTooLarge
 │   └── BlobCorrupt                    bytes do not match the CID or content hash
-│       └── SealBroken                 a sealed bundle that is not what its header and content key say
+│       └── EnvelopeBroken             an encrypted bundle that is not what its header and content key say
 ├── GossipError                        6
 ├── SetupError                         7   missing tool, port in use, full disk
 ├── AuditFailed                        8   the history does not add up
@@ -102,8 +102,8 @@ class BlobUnavailable(BlobError):
     """Nobody served the CID before the deadline."""
 
 
-class SealClosed(BlobUnavailable):
-    """A sealed bundle was not sealed to us, or our copy of its key does not open: to us it is as good as not there."""
+class EnvelopeClosed(BlobUnavailable):
+    """A bundle was not encrypted to us, or our copy of its key does not open: to us it is as good as not there."""
 
 
 class BlobTooLarge(BlobError):
@@ -114,8 +114,8 @@ class BlobCorrupt(BlobError):
     """The bytes do not match their CID or content hash."""
 
 
-class SealBroken(BlobCorrupt):
-    """A sealed bundle is not what its header and its content key say: whoever can open it sees the same."""
+class EnvelopeBroken(BlobCorrupt):
+    """An encrypted bundle is not what its header and its content key say: whoever can open it sees the same."""
 
 
 class GossipError(CommonweightError):
