@@ -2,7 +2,7 @@
 
 ```
 root/rounds/000007/facts.json            what we found out about round 7 (node.roles.view.Facts)
-root/rounds/000007/update.safetensors    our own update, as it travels (compressed, if the guideline says so)
+root/rounds/000007/update.safetensors    our own update, as it travels (compressed and encrypted, if the guideline says so)
 root/rounds/000007/residual.safetensors  what its compression left out, for our next update
 root/rounds/000007/slice.jsonl           our slice, as steward
 root/rounds/000007/updates/3.safetensors a peer's checked update
@@ -195,6 +195,8 @@ def facts_to_json(facts: Facts) -> dict[str, Any]:
         "aggregate": None
         if facts.aggregate is None
         else [facts.aggregate.secret.hex(), facts.aggregate.model_hash.hex(), facts.aggregate.cid.hex()],
+        "keys": {str(index): key.hex() for index, key in facts.keys.items()},
+        "keys_published": facts.keys_published,
     }
 
 
@@ -217,4 +219,7 @@ def facts_from_json(value: Mapping[str, Any]) -> Facts:
         retry_word=None if retry is None else _word_from_json(retry),
         ballots={int(dispute): _word_from_json(ballot) for dispute, ballot in value["ballots"].items()},
         aggregate=None if aggregate is None else AggregateFact(*(bytes.fromhex(part) for part in aggregate)),
+        # Not there in what was written before updates could be encrypted.
+        keys={int(index): bytes.fromhex(key) for index, key in value.get("keys", {}).items()},
+        keys_published=bool(value.get("keys_published", False)),
     )

@@ -41,7 +41,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from node.confidential.agreement import KEY_BYTES, agree, hkdf, is_usable, public_key
 from node.protocol.cid import compute_cid, digest_from_cid
 from node.protocol.commitments import RoundScope
-from node.protocol.errors import LocalProtocolError, EnvelopeBroken, EnvelopeClosed
+from node.protocol.errors import EnvelopeBroken, EnvelopeClosed, LocalProtocolError
 from node.protocol.types import Address
 
 MAGIC = b"cw-env/1"

@@ -18,6 +18,10 @@ from node.protocol.hashing import keccak256
 DOCUMENTS = ("data", "architecture", "update", "versioning")
 MAX_BYTES = 64 * 1024
 
+CONFIDENTIAL = "members"
+CONFIDENTIALITY = ("none", CONFIDENTIAL)
+"""Who can read an update before its round is final: everybody, or the round's members (`node.confidential.envelope`)."""
+
 OUTER_KEYS: Mapping[str, tuple[str, ...]] = {
     "sgd": (),
     "momentum": ("outer_momentum",),
@@ -46,6 +50,7 @@ class UpdateProtocol:
         compression: how updates travel (`aggregation.compress`), e.g. ``none``.
         max_norm: L2 bound of an update; above it the update is malformed.
         max_bytes: size limit of an update or checkpoint file.
+        confidentiality: who can read an update before its round is final, one of `CONFIDENTIALITY`.
     """
 
     pipeline: str
@@ -57,6 +62,7 @@ class UpdateProtocol:
     compression: str
     max_norm: float
     max_bytes: int
+    confidentiality: str = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,7 @@ class Guideline:
                 compression=str(document.get("compression", "none")),
                 max_norm=float(document["max_norm"]),
                 max_bytes=int(document["max_bytes"]),
+                confidentiality=str(document.get("confidentiality", "none")),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ConfigError(
@@ -109,6 +116,10 @@ class Guideline:
         if not all(isfinite(number) and number > 0 for number in numbers):
             raise ConfigError(
                 "The guideline's max_norm, max_bytes and outer_learning_rate must be positive and finite."
+            )
+        if protocol.confidentiality not in CONFIDENTIALITY:
+            raise ConfigError(
+                f"The guideline's confidentiality is {protocol.confidentiality!r}; it can be {' or '.join(CONFIDENTIALITY)}."
             )
         _require_outer(protocol, document)
         return protocol

@@ -56,7 +56,8 @@ class Round:
 
     ``score_words`` hold the words of the first panel, ``retry_words`` those of the second, both by index. ``slashed`` names who was
     slashed for which fault; ``punished`` the (fault, subject) that the court punished, which it does once each (docs/protocol.md lists
-    the subjects). ``forfeited`` indices are copies and paid nothing. ``challenge_end`` is the Challenge's own end.
+    the subjects). ``forfeited`` indices are copies and paid nothing. ``challenge_end`` is the Challenge's own end. ``members`` were active
+    before the round opened: account and the encryption key it had then, by address.
     """
 
     number: int
@@ -96,6 +97,7 @@ class Round:
     claimed: frozenset[int] = frozenset()
     treasury_claimed: bool = False
     vested: frozenset[int] = frozenset()
+    members: tuple[tuple[Address, bytes], ...] = ()
 
     @property
     def is_over(self) -> bool:

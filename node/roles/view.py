@@ -52,6 +52,8 @@ class Facts:
         retry_word: our word for the retry panel, and its salt.
         ballots: our ballot in each dispute of this round, and its salt.
         aggregate: the checkpoint we computed.
+        keys: content keys of the encrypted updates that we could open, by index.
+        keys_published: they are published.
     """
 
     update: Opening | None = None
@@ -63,6 +65,8 @@ class Facts:
     retry_word: tuple[int, bytes] | None = None
     ballots: Mapping[int, tuple[int, bytes]] = field(default_factory=dict)
     aggregate: AggregateFact | None = None
+    keys: Mapping[int, bytes] = field(default_factory=dict)
+    keys_published: bool = False
 
 
 @dataclass(frozen=True, slots=True)

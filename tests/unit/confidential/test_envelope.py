@@ -18,20 +18,20 @@ from node.confidential import envelope
 from node.confidential.agreement import agree, hkdf, is_usable, public_key
 from node.confidential.envelope import (
     PIECE,
+    enclose,
+    envelope_bytes,
     key_digest,
     key_file,
     open_with,
     read_envelope,
     read_key_file,
     require_addressed,
-    enclose,
-    envelope_bytes,
     unwrap,
     usable_recipients,
 )
 from node.protocol.cid import compute_cid, digest_from_cid
 from node.protocol.commitments import RoundScope
-from node.protocol.errors import BlobCorrupt, BlobUnavailable, LocalProtocolError, EnvelopeBroken, EnvelopeClosed
+from node.protocol.errors import BlobCorrupt, BlobUnavailable, EnvelopeBroken, EnvelopeClosed, LocalProtocolError
 from node.protocol.types import Address
 
 SCOPE = RoundScope(31337, Address("0x" + "c1" * 20), 7)
