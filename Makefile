@@ -161,6 +161,21 @@ COUNT ?= 1000
 schedules: setup ## random fault schedules in simulation, none of which may break anything; goes on where it stopped; build/schedules.json
 	$(PY) -m benchmarks.schedules --count $(COUNT) --jobs $(JOBS)
 
+# make fuzz INPUTS=1000000 SEED=0
+INPUTS ?= 1000000
+.PHONY: fuzz
+fuzz: setup ## a million damaged inputs for every reader of foreign bytes; writes build/fuzz.json, and what crashed to build/fuzz/
+	OMP_NUM_THREADS=1 $(PY) tests/fuzz/fuzz_run.py --inputs $(INPUTS) --seed $(SEED)
+
+.PHONY: bench-confidential
+bench-confidential: setup ## encrypted updates and secure sums: time, bytes, accuracy, robustness; writes build/bench/confidential.json
+	OMP_NUM_THREADS=1 $(PY) -m benchmarks.confidential $(if $(filter 1,$(QUICK)),--quick)
+
+.PHONY: bench-ckks
+bench-ckks: ## homomorphic averaging (TenSEAL, in an environment of its own); writes build/bench/ckks.json
+	@benchmarks/ckks/setup.sh .venv-ckks
+	OMP_NUM_THREADS=1 .venv-ckks/bin/python benchmarks/ckks/measure.py
+
 .PHONY: clean
 clean: ## remove what builds made (not the installed environments)
 	rm -rf build contracts/out contracts/cache

@@ -14,6 +14,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -204,6 +205,8 @@ def load_config(path: Path, *, environment: Mapping[str, str] | None = None, fla
 
 def _read(path: Path, hint: str) -> dict[str, dict[str, Any]]:
     """Sections of a TOML file."""
+    if "\0" in str(path):
+        raise ConfigError(f"There can be no configuration at {str(path)!r}.", hint=hint)
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
@@ -230,7 +233,7 @@ def _read_network(path: Path) -> dict[str, dict[str, Any]]:
                     why="Only what the whole community shares belongs there; the rest is each operator's own.",
                     hint=_nearest(name, sorted(NETWORK_KEYS)),
                 )
-            if isinstance(value, str) and get_type_hints(_sections()[section])[key] is Path:
+            if isinstance(value, str) and "\0" not in value and get_type_hints(_sections()[section])[key] is Path:
                 values[key] = str((path.parent / value).resolve())
     return sections
 
@@ -250,7 +253,7 @@ def _set(layered: dict[str, dict[str, Any]], name: list[str], text: str, where: 
 def _toml_value(text: str, where: str) -> Any:
     try:
         return tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{where}: {text!r} is not a TOML value.", hint='A list is written ["a", "b"].') from error
 
 
@@ -286,10 +289,11 @@ def _build_section(kind: type, section: str, values: Mapping[str, Any], path: Pa
 
 
 def _convert(value: Any, kind: Any, name: str, path: Path) -> Any:
-    if kind is Path and isinstance(value, str | Path):
+    if kind is Path and isinstance(value, str | Path) and "\0" not in str(value):
         return path.parent / value
     if kind is float and type(value) in (int, float):
-        return float(value)
+        with suppress(OverflowError):  # a whole number beyond every float
+            return float(value)
     if kind == tuple[str, ...] and isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
         return tuple(value)
     if kind in (str, int) and type(value) is kind:

@@ -97,7 +97,7 @@ class NodeStore:
         for path in sorted((self.root / "rounds").glob("*/facts.json")):
             try:
                 facts[int(path.parent.name)] = facts_from_json(json.loads(path.read_bytes()))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, RecursionError):
                 path.replace(path.with_suffix(".damaged"))
         return facts
 
@@ -204,8 +204,15 @@ def facts_from_json(value: Mapping[str, Any]) -> Facts:
     """Facts of a JSON value.
 
     Raises:
-        ValueError, KeyError, TypeError: it was not written by `facts_to_json` of this version.
+        ValueError: it was not written by `facts_to_json` of this version.
     """
+    try:
+        return _facts(value)
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ValueError(f"no facts: {error!r}") from error
+
+
+def _facts(value: Mapping[str, Any]) -> Facts:
     if value["version"] != FACTS_VERSION:
         raise ValueError(f"facts of version {value['version']}")
     word, retry, aggregate = value["word"], value["retry_word"], value["aggregate"]

@@ -129,11 +129,14 @@ class Guideline:
         """What `learning.spec.LearningSpec` reads: the ``learning`` parts of data, architecture and update, merged.
 
         Raises:
-            ConfigError: two documents set the same key.
+            ConfigError: two documents set the same key, or one's learning part is no object.
         """
         merged: dict[str, Any] = {}
         for name in ("data", "architecture", "update"):
-            for key, value in dict(self.documents[name].get("learning", {})).items():
+            part = self.documents[name].get("learning", {})
+            if not isinstance(part, dict):
+                raise ConfigError(f"The guideline's {name}.learning is {part!r:.80}, not an object.")
+            for key, value in part.items():
                 if key in merged:
                     raise ConfigError(f"The guideline sets {key!r} in two documents.")
                 merged[key] = value
