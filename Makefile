@@ -165,7 +165,9 @@ schedules: setup ## random fault schedules in simulation, none of which may brea
 INPUTS ?= 1000000
 .PHONY: fuzz
 fuzz: setup ## a million damaged inputs for every reader of foreign bytes; writes build/fuzz.json, and what crashed to build/fuzz/
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --target build/atheris --upgrade atheris==3.0.0 || true
 	OMP_NUM_THREADS=1 $(PY) tests/fuzz/fuzz_run.py --inputs $(INPUTS) --seed $(SEED)
+	OMP_NUM_THREADS=1 $(PY) tests/fuzz/fuzz_guided.py --seconds 5 --seed $(SEED)
 
 .PHONY: bench-confidential
 bench-confidential: setup ## encrypted updates and secure sums: time, bytes, accuracy, robustness; writes build/bench/confidential.json

@@ -2,9 +2,9 @@
 
     make bench-ckks                                     # an environment of its own; writes build/bench/ckks.json
 
-The vector has the length of the demo's update (LoRA of rank 16 on MiniLM, 179 208 parameters) and values of its size (normal, 10⁻³). Clients
-encrypt under one public key, anybody adds the ciphertexts, the owner of the secret key decrypts the sum and divides. Imports nothing
-of the project, so that its environment needs nothing of it.
+The vector has the length of the demo's update (LoRA of rank 16 on MiniLM, 179 208 parameters) and values of its size (normal, 10⁻³).
+Clients encrypt under one public key, anybody adds the ciphertexts, the owner of the secret key decrypts the sum and divides. Imports
+nothing of the project, so that its environment needs nothing of it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SETTINGS = (
     {"degree": 8192, "moduli": [60, 40, 60], "scale_bits": 40},
     {"degree": 16384, "moduli": [60, 40, 40, 60], "scale_bits": 40},
 )
-"""Ring degree, bits of the coefficient moduli (all within SEAL's tables for 128-bit security; the last is spent by key switching), scale."""
+"""Ring degree, bits of the coefficient moduli (within SEAL's tables for 128-bit security; the last is spent by key switching), scale."""
 
 Vector = NDArray[np.float64]
 

@@ -43,9 +43,10 @@ def main() -> int:
         wanted = (arguments.inputs - sum(one.inputs for one in found.values())) // left + 1
         seconds = (end - time.process_time()) / left
         add(found[decoder.name], fuzz(decoder, seed=arguments.seed + 1, inputs=max(0, wanted), seconds=seconds))
+        print(f"{decoder.name:24} {json.dumps(found[decoder.name].row())}", flush=True)
     lines = report(arguments, chosen, found, time.process_time() - started)
-    for _line in lines:
-        pass
+    for line in lines:
+        print(line, file=sys.stderr)
     return 1 if lines else 0
 
 
@@ -76,6 +77,7 @@ def report(arguments: argparse.Namespace, chosen: list[Decoder], found: dict[str
     }
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(f"{result['inputs']} inputs, {len(lines)} crashes, {cpu:.0f} CPU seconds: {arguments.json}")
     return lines
 
 
