@@ -1,4 +1,4 @@
-"""Sums in Z_2^32 of which nobody sees a term: fixed point for a group of clients that mask their updates (`node.confidential.sums`).
+"""Sums in Z_2^32 of which nobody sees a term: fixed point for a cluster of clients that mask their updates (`node.confidential.sums`).
 
 One power of two for everybody, known before the round: with ``2^(e-1) < max_norm ≤ 2^e`` and ``bits = 30 - ⌈log2 members⌉``
 
@@ -32,7 +32,7 @@ MAX_EXPONENT = 90
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Fixed point of one group.
+    """Fixed point of one cluster.
 
     Attributes:
         bits: largest |q| is ``2^bits``.
@@ -44,10 +44,10 @@ class Grid:
 
     @classmethod
     def of(cls, members: int, max_norm: float) -> Grid:
-        """The grid of a group.
+        """The grid of a cluster.
 
         Args:
-            members: clients of the group, 1 to 1024.
+            members: clients of the cluster, 1 to 1024.
             max_norm: bound of an update's L2 norm, hence of every coordinate.
 
         Raises:

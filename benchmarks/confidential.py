@@ -1,13 +1,13 @@
-"""What confidentiality costs: encrypted bundles, secure sums of groups, and what a group's sum takes away from robust rules and the gate.
+"""What confidentiality costs: encrypted bundles, secure sums of clusters, and what a cluster's sum takes away from robust rules and the gate.
 
     python -m benchmarks.confidential                   # build/bench/confidential.json, about ten minutes
     python -m benchmarks.confidential --quick           # one seed, small sizes
 
 *Envelopes*: seconds to encrypt and to open (with the check of every other member's copy of the key), and bytes, by size and members.
 *Sums*: seconds and bytes a member spends in `node.confidential.sums`, every message really made, with and without drop-outs.
-*Learning*: thirty clients of `robustness_digits`, alone (groups of 1: everybody's update is seen) and in groups of 3 and 5 whose means
-alone are seen. A Byzantine client owns its group's mean: nobody can bound or score what it adds, so it need only keep to the norm bound on
-the mean. Byzantine clients sit in different groups (the worst case; a random draw is shown beside it).
+*Learning*: thirty clients of `robustness_digits`, alone (clusters of 1: everybody's update is seen) and in clusters of 3 and 5 whose means
+alone are seen. A Byzantine client owns its cluster's mean: nobody can bound or score what it adds, so it need only keep to the norm bound on
+the mean. Byzantine clients sit in different clusters (the worst case; a random draw is shown beside it).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from benchmarks.robustness_digits import Settings, Task
 from benchmarks.robustness_report import machine
 from node.confidential.agreement import agree, public_key
 from node.confidential.envelope import enclose, open_with, read_envelope, unwrap
-from node.confidential.sums import SHARES_BYTES, Group, Member, majority, recover
+from node.confidential.sums import SHARES_BYTES, Cluster, Member, majority, recover
 from node.protocol.commitments import RoundScope
 from node.protocol.types import Address
 
@@ -96,7 +96,7 @@ def envelopes(sizes: tuple[int, ...], members: tuple[int, ...]) -> Iterator[dict
 
 
 def sums(lengths: tuple[int, ...], repeats: int) -> Iterator[dict[str, Any]]:
-    """Time and bytes of one group's sum."""
+    """Time and bytes of one cluster's sum."""
     for length in lengths:
         for n in (3, 4, 5):
             for lost in range(n - majority(n) + 1):
@@ -108,10 +108,12 @@ def sums(lengths: tuple[int, ...], repeats: int) -> Iterator[dict[str, Any]]:
 def one_sum(n: int, length: int, lost: int) -> dict[str, Any]:
     """One sum with the last ``lost`` members gone after they shared: seconds of one member, of whoever recovers, bytes of one member."""
     names = [account(i) for i in range(n)]
-    group = Group(b"bench", {name: public_key(private(i)) for i, name in enumerate(names)}, majority(n))
+    cluster = Cluster(b"bench", {name: public_key(private(i)) for i, name in enumerate(names)}, majority(n))
     grid = Grid.of(n, 6.0)
     vectors = np.random.default_rng(n).normal(0, 1e-3, (n, length)).astype(np.float32)
-    members = {name: Member(group, name, private(i + 100), partial(agree, private(i))) for i, name in enumerate(names)}
+    members = {
+        name: Member(cluster, name, private(i + 100), partial(agree, private(i))) for i, name in enumerate(names)
+    }
     start = time.perf_counter()
     announced = {name: member.announce() for name, member in members.items()}
     posted = {name: member.share() for name, member in members.items()}
@@ -126,7 +128,7 @@ def one_sum(n: int, length: int, lost: int) -> dict[str, Any]:
     sent = time.perf_counter()
     answers = {name: members[name].unmask(there) for name in there}
     answered = time.perf_counter()
-    found = recover(group, announced, masked, answers)
+    found = recover(cluster, announced, masked, answers)
     mean = grid.mean(found.words, found.count)
     recovered = time.perf_counter()
     clear = np.sum([one.view(np.int32).astype(np.int64) for one in words.values()], axis=0)
@@ -145,22 +147,22 @@ def one_sum(n: int, length: int, lost: int) -> dict[str, Any]:
     }
 
 
-def lost_groups(shares: tuple[float, ...]) -> list[dict[str, Any]]:
-    """Chance that a group loses its sum where every member is gone with probability p, after it shared."""
+def lost_clusters(shares: tuple[float, ...]) -> list[dict[str, Any]]:
+    """Chance that a cluster loses its sum where every member is gone with probability p, after it shared."""
     rows = []
     for p in shares:
         for n in (3, 4, 5):
             spare = n - majority(n)
             kept = sum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(spare + 1))
-            rows.append({"gone": p, "members": n, "tolerates": spare, "group_lost": round(1 - kept, 5)})
+            rows.append({"gone": p, "members": n, "tolerates": spare, "cluster_lost": round(1 - kept, 5)})
     return rows
 
 
 # --- learning ---------------------------------------------------------------------------------------------------------
 
 
-class Grouped(Task):
-    """The digits task where a "client" is a group of clients, drawn anew each round, whose mean is all that shows."""
+class Clustered(Task):
+    """The digits task where a "client" is a cluster of clients, drawn anew each round, whose mean is all that shows."""
 
     def __init__(self, settings: Settings, seed: int, size: int) -> None:
         super().__init__(settings, seed)
@@ -169,7 +171,7 @@ class Grouped(Task):
         self.grid = Grid.of(size, settings.max_norm)
 
     def updates(self, model: Vector, number: int, count: int, *, flipped: bool = False) -> Matrix:
-        """Means of ``count`` groups without a Byzantine client, by way of the words that a secure sum adds."""
+        """Means of ``count`` clusters without a Byzantine client, by way of the words that a secure sum adds."""
         trained = super().updates(model, number, self.people, flipped=flipped)
         if self.size == 1:
             return trained[:count]
@@ -177,8 +179,8 @@ class Grouped(Task):
         trained = (trained * np.minimum(1, self.max_norm / norms)[:, None]).astype(np.float32)
         order = np.random.default_rng([self.seed, number, 7]).permutation(self.people)
         means = []
-        for group in order[: count * self.size].reshape(count, self.size):
-            words = [self.grid.encode(row) for row in trained[group]]
+        for cluster in order[: count * self.size].reshape(count, self.size):
+            words = [self.grid.encode(row) for row in trained[cluster]]
             means.append(self.grid.mean(np.sum(words, axis=0, dtype=np.uint32), self.size))
         return np.stack(means)
 
@@ -186,17 +188,17 @@ class Grouped(Task):
 def learning(
     settings: Settings, seeds: int, byzantine: tuple[int, ...], attacks: tuple[str, ...]
 ) -> Iterator[dict[str, Any]]:
-    """Accuracy of the default pipeline and of plain averaging by group size, Byzantine clients, attack and gate."""
+    """Accuracy of the default pipeline and of plain averaging by cluster size, Byzantine clients, attack and gate."""
     for size in (1, 3, 5):
-        worlds = [Grouped(settings, seed, size) for seed in range(seeds)]
-        groups = worlds[0].n
+        worlds = [Clustered(settings, seed, size) for seed in range(seeds)]
+        clusters = worlds[0].n
         for pipeline, gate in (("mean", None), (DEFAULT, None), (DEFAULT, Gate())):
             for f in byzantine:
                 for attack in attacks if f else ("none",):
-                    row = {"group": size, "groups": groups, "pipeline": pipeline, "gate": gate is not None}
+                    row = {"cluster": size, "clusters": clusters, "pipeline": pipeline, "gate": gate is not None}
                     row |= {"byzantine": f, "attack": attack}
-                    if f >= groups:
-                        yield {**row, "refused": "Every group holds a Byzantine client."}
+                    if f >= clusters:
+                        yield {**row, "refused": "Every cluster holds a Byzantine client."}
                         continue
                     try:
                         told = pipeline == "mean" or gate is not None
@@ -209,18 +211,18 @@ def learning(
 
 
 def poisoned(people: int, sizes: tuple[int, ...], byzantine: tuple[int, ...]) -> list[dict[str, Any]]:
-    """How many groups f Byzantine clients poison when groups are drawn at random, and how many the default pipeline tolerates."""
+    """How many clusters f Byzantine clients poison when clusters are drawn at random, and how many the default pipeline tolerates."""
     rows, rng = [], np.random.default_rng(0)
     for size in sizes:
-        groups = people // size
+        clusters = people // size
         for f in byzantine:
             drawn = [len(set((rng.permutation(people)[:f] // size).tolist())) for _ in range(2_000)]
-            tolerated = (groups - 1) // 3
+            tolerated = (clusters - 1) // 3
             rows.append(
                 {
-                    "group": size,
+                    "cluster": size,
                     "byzantine": f,
-                    "groups": groups,
+                    "clusters": clusters,
                     "tolerated": tolerated,
                     "poisoned_mean": round(statistics.mean(drawn), 2),
                     "beyond": round(sum(one > tolerated for one in drawn) / len(drawn), 4),
@@ -245,8 +247,8 @@ def main() -> None:
         "settings": {**dataclasses.asdict(settings), "seeds": 1 if quick else 3},
         "envelopes": list(envelopes(SIZES[:1] if quick else SIZES, (5, 30) if quick else (5, 30, 300))),
         "sums": list(sums((10_000,) if quick else (10_000, 179_208, 2_500_000), 1 if quick else 3)),
-        "lost_groups": lost_groups((0.01, 0.05, 0.1, 0.2)),
-        "poisoned_groups": poisoned(settings.clients, (1, 3, 5), byzantine),
+        "lost_clusters": lost_clusters((0.01, 0.05, 0.1, 0.2)),
+        "poisoned_clusters": poisoned(settings.clients, (1, 3, 5), byzantine),
     }
     for part in ("envelopes", "sums"):
         for row in result[part]:

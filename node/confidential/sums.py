@@ -1,4 +1,4 @@
-"""One group's sum, of which nobody sees a term: pairwise masks and drop-out recovery after Bonawitz et al. 2017, on words mod 2^32.
+"""One cluster's sum, of which nobody sees a term: pairwise masks and drop-out recovery after Bonawitz et al. 2017, on words mod 2^32.
 
 With x_u a member's words, b_u its own seed, s_uv = HKDF(shared(m_u, M_v)) the seed that u and v agree on, and P a stream cipher::
 
@@ -12,7 +12,7 @@ Whoever sent has only its b recovered, whoever did not only its m: with both, it
 set (all must see the same set; on a chain they do). Fewer than t members that talk to each other learn the sum and nothing else; fewer
 than t that answer lose the sum. H(b_u) and M_u expose false shares, and with a share to spare the sum is found all the same.
 
-What it does not do: nobody can check x_u. A member may send any words, and the group's sum is then worth nothing.
+What it does not do: nobody can check x_u. A member may send any words, and the cluster's sum is then worth nothing.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ SHARES_BYTES = 2 * KEY_BYTES + 16
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class Cluster:
     """Who sums, and what the sum is bound to.
 
     Attributes:
-        context: chain, contract, round and number of the group, as bytes.
+        context: chain, contract, round and number of the cluster, as bytes.
         members: account → X25519 key registered on chain, in order of address.
         threshold: members that must answer in step 4.
     """
@@ -56,7 +56,7 @@ class Group:
 
     def __post_init__(self) -> None:
         if not 2 <= self.threshold <= len(self.members) <= shamir.MAX_SHARES:
-            raise LocalProtocolError(f"A group of {len(self.members)} cannot have threshold {self.threshold}.")
+            raise LocalProtocolError(f"A cluster of {len(self.members)} cannot have threshold {self.threshold}.")
 
     def place(self, who: Address) -> int:
         """Number of a member's shares, from 1."""
@@ -80,7 +80,7 @@ class Unmasking:
 
 
 def majority(members: int) -> int:
-    """The usual threshold: more than half, so two halves of a group cannot be told different things. Tolerates ⌈n/2⌉ − 1 drop-outs."""
+    """The usual threshold: more than half, so two halves of a cluster cannot be told different things. Tolerates ⌈n/2⌉ − 1 drop-outs."""
     return members // 2 + 1
 
 
@@ -92,16 +92,16 @@ def expand(seed: bytes, words: int) -> Words:
 
 @dataclass(slots=True)
 class Member:
-    """One member of a group, step by step.
+    """One member of a cluster, step by step.
 
     Args:
-        group: the group.
+        cluster: the cluster.
         me: our account.
         secret: 32 bytes that only we know and that were never used for this context; everything fresh is derived from them.
         shared_secret: `agreement.agree` under the private part of our registered key.
     """
 
-    group: Group
+    cluster: Cluster
     me: Address
     secret: bytes
     shared_secret: Callable[[bytes], bytes]
@@ -114,13 +114,15 @@ class Member:
 
     def share(self) -> dict[Address, bytes]:
         """Step 2: what to send to every other member."""
-        group = self.group
-        count, threshold = len(group.members), group.threshold
+        cluster = self.cluster
+        count, threshold = len(cluster.members), cluster.threshold
         both = self._mask_private + self._seed
         shares = shamir.split(both, threshold, count, self._random((threshold - 1) * len(both)))
         return {
-            other: self._channel(other, key, from_me=True).encrypt(_NONCE, shares[group.place(other)], group.context)
-            for other, key in group.members.items()
+            other: self._channel(other, key, from_me=True).encrypt(
+                _NONCE, shares[cluster.place(other)], cluster.context
+            )
+            for other, key in cluster.members.items()
             if other != self.me
         }
 
@@ -137,23 +139,23 @@ class Member:
             LocalProtocolError: fewer than the threshold are left, or these are not the same members.
         """
         if (
-            len(announced) < self.group.threshold
+            len(announced) < self.cluster.threshold
             or set(announced) - {self.me} != set(shares)
             or self.me not in announced
         ):
-            raise LocalProtocolError(f"A sum of {len(announced)} members with threshold {self.group.threshold}.")
+            raise LocalProtocolError(f"A sum of {len(announced)} members with threshold {self.cluster.threshold}.")
         opened = {sender: self._open(sender, data) for sender, data in shares.items()}
-        place = self.group.place(self.me)
+        place = self.cluster.place(self.me)
         own = shamir.split(
             self._mask_private + self._seed,
-            self.group.threshold,
-            len(self.group.members),
-            self._random((self.group.threshold - 1) * 2 * KEY_BYTES),
+            self.cluster.threshold,
+            len(self.cluster.members),
+            self._random((self.cluster.threshold - 1) * 2 * KEY_BYTES),
         )[place]
         masked = add(words, expand(self._seed, len(words)))
         for other, announcement in announced.items():
             if other != self.me:
-                mask = expand(_pair_seed(self._mask_private, announcement.mask_key, self.group), len(words))
+                mask = expand(_pair_seed(self._mask_private, announcement.mask_key, self.cluster), len(words))
                 masked = (add if self.me < other else subtract)(masked, mask)
         self._received = {**opened, self.me: own}
         return masked
@@ -166,11 +168,11 @@ class Member:
                 than we answered for before: with shares for both sets somebody's words would show.
         """
         survivors = frozenset(sent)
-        if not survivors <= set(self._received) or len(survivors) < self.group.threshold:
+        if not survivors <= set(self._received) or len(survivors) < self.cluster.threshold:
             raise LocalProtocolError(f"{len(survivors)} members cannot be unmasked.")
         if self._answered not in (None, survivors):
             raise LocalProtocolError(
-                "This group's sum was unmasked already, for another set of members.",
+                "This cluster's sum was unmasked already, for another set of members.",
                 why="Shares for two sets would show a single member's update.",
             )
         self._answered = survivors
@@ -190,7 +192,7 @@ class Member:
         return self._derived("seed")
 
     def _derived(self, label: str) -> bytes:
-        return hmac.digest(self.secret, _LABELS[label] + self.group.context, "sha256")
+        return hmac.digest(self.secret, _LABELS[label] + self.cluster.context, "sha256")
 
     def _random(self, count: int) -> bytes:
         return expand(self._derived("shares"), -(-count // 4)).astype("<u4").tobytes()[:count]
@@ -200,15 +202,15 @@ class Member:
         if not is_usable(key):
             raise RemoteProtocolError(f"{other} registered no usable encryption key.")
         pair = (self.me, other) if from_me else (other, self.me)
-        bound = _LABELS["channel"] + self.group.context + "".join(pair).lower().encode()
+        bound = _LABELS["channel"] + self.cluster.context + "".join(pair).lower().encode()
         return ChaCha20Poly1305(hkdf(self.shared_secret(key), bound))
 
     def _open(self, sender: Address, data: bytes) -> bytes:
-        if sender not in self.group.members or len(data) != SHARES_BYTES:
-            raise RemoteProtocolError(f"{sender} sent no shares of this group.")
+        if sender not in self.cluster.members or len(data) != SHARES_BYTES:
+            raise RemoteProtocolError(f"{sender} sent no shares of this cluster.")
         try:
-            channel = self._channel(sender, self.group.members[sender], from_me=False)
-            return channel.decrypt(_NONCE, data, self.group.context)
+            channel = self._channel(sender, self.cluster.members[sender], from_me=False)
+            return channel.decrypt(_NONCE, data, self.cluster.context)
         except InvalidTag:
             raise RemoteProtocolError(f"The shares of {sender} do not open.") from None
 
@@ -223,7 +225,7 @@ class Sum:
 
 
 def recover(
-    group: Group,
+    cluster: Cluster,
     announced: Mapping[Address, Announcement],
     masked: Mapping[Address, Words],
     unmaskings: Mapping[Address, Unmasking],
@@ -231,7 +233,7 @@ def recover(
     """What anybody computes from what was published.
 
     Args:
-        group: the group.
+        cluster: the cluster.
         announced: step 1 of all who did step 2.
         masked: words of step 3, by member.
         unmaskings: answers of step 4, by member.
@@ -241,36 +243,40 @@ def recover(
     """
     lengths = {len(words) for words in masked.values()}
     if len(lengths) != 1 or not set(masked) <= set(announced):
-        raise RemoteProtocolError("The masked updates of a group do not belong together.")
+        raise RemoteProtocolError("The masked updates of a cluster do not belong together.")
     (length,) = lengths
     liars: set[Address] = set()
     total = reduce(add, masked.values())
     for who in sorted(announced):
         if who in masked:
             given = {other: answer.seeds.get(who, b"") for other, answer in unmaskings.items()}
-            seed = _secret(group, given, _has_hash(announced[who].seed_hash), who, liars)
+            seed = _secret(cluster, given, _has_hash(announced[who].seed_hash), who, liars)
             total = subtract(total, expand(seed, length))
             continue
         given = {other: answer.mask_keys.get(who, b"") for other, answer in unmaskings.items()}
-        private = _secret(group, given, _has_public(announced[who].mask_key), who, liars)
+        private = _secret(cluster, given, _has_public(announced[who].mask_key), who, liars)
         for other in masked:
-            mask = expand(_pair_seed(private, announced[other].mask_key, group), length)
+            mask = expand(_pair_seed(private, announced[other].mask_key, cluster), length)
             total = (subtract if other < who else add)(total, mask)
     return Sum(total, len(masked), frozenset(liars))
 
 
 def _secret(
-    group: Group, given: Mapping[Address, bytes], is_right: Callable[[bytes], bool], who: Address, liars: set[Address]
+    cluster: Cluster,
+    given: Mapping[Address, bytes],
+    is_right: Callable[[bytes], bool],
+    who: Address,
+    liars: set[Address],
 ) -> bytes:
     """A member's secret from the shares of others; those whose share does not fit join ``liars``."""
-    shares = {group.place(other): share for other, share in given.items() if len(share) == KEY_BYTES}
-    for chosen in combinations(sorted(shares), group.threshold):
+    shares = {cluster.place(other): share for other, share in given.items() if len(share) == KEY_BYTES}
+    for chosen in combinations(sorted(shares), cluster.threshold):
         secret = shamir.join({place: shares[place] for place in chosen})
         if not is_right(secret):
             continue
         for other, share in given.items():
             base = {place: shares[place] for place in chosen[:-1]}
-            place = group.place(other)
+            place = cluster.place(other)
             fits = place in chosen or (
                 len(share) == KEY_BYTES and place not in base and shamir.join({**base, place: share}) == secret
             )
@@ -279,8 +285,8 @@ def _secret(
         return secret
     raise RemoteProtocolError(
         f"The sum is lost: {len(shares)} shares of {who} do not give its secret.",
-        why=f"{group.threshold} right ones are needed.",
-        hint="The group's updates of this round are left out.",
+        why=f"{cluster.threshold} right ones are needed.",
+        hint="The cluster's updates of this round are left out.",
     )
 
 
@@ -292,9 +298,9 @@ def _has_public(expected: bytes) -> Callable[[bytes], bool]:
     return lambda private: public_key(private) == expected
 
 
-def _pair_seed(private: bytes, peer: bytes, group: Group) -> bytes:
+def _pair_seed(private: bytes, peer: bytes, cluster: Cluster) -> bytes:
     try:
-        return hkdf(agree(private, peer), _LABELS["pair"] + group.context)
+        return hkdf(agree(private, peer), _LABELS["pair"] + cluster.context)
     except ValueError:
         raise RemoteProtocolError("A member's mask key is of small order.") from None
 

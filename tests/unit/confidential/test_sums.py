@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from aggregation.errors import AggregationError, UpdateRejected
 from aggregation.secure import Grid, add, subtract
 from node.confidential.agreement import agree, public_key
-from node.confidential.sums import Announcement, Group, Member, Unmasking, expand, majority, recover
+from node.confidential.sums import Announcement, Cluster, Member, Unmasking, expand, majority, recover
 from node.protocol.errors import LocalProtocolError, RemoteProtocolError
 from node.protocol.types import Address
 
@@ -33,7 +33,7 @@ def private(i: int, seed: int = 0) -> bytes:
 
 @dataclass
 class Table:
-    """A group of n at one table, and everything that was said."""
+    """A cluster of n at one table, and everything that was said."""
 
     n: int
     seed: int = 0
@@ -42,9 +42,9 @@ class Table:
     def __post_init__(self) -> None:
         self.names = [account(i) for i in range(self.n)]
         keys = {name: public_key(private(i, self.seed)) for i, name in enumerate(self.names)}
-        self.group = Group(b"context%d" % self.seed, keys, self.threshold or majority(self.n))
+        self.cluster = Cluster(b"context%d" % self.seed, keys, self.threshold or majority(self.n))
         self.members = {
-            name: Member(self.group, name, private(i, self.seed + 1), partial(agree, private(i, self.seed)))
+            name: Member(self.cluster, name, private(i, self.seed + 1), partial(agree, private(i, self.seed)))
             for i, name in enumerate(self.names)
         }
         self.announced: dict[Address, Announcement] = {}
@@ -70,7 +70,7 @@ class Table:
         return self.recover().words
 
     def recover(self):
-        return recover(self.group, self.announced, self.masked, self.answers)
+        return recover(self.cluster, self.announced, self.masked, self.answers)
 
 
 def draw(n: int, length: int = 9, seed: int = 0) -> dict[Address, np.ndarray]:
@@ -164,7 +164,7 @@ def test_fewer_members_than_the_threshold_cannot_lift_anothers_masks():
     table, words = Table(5), draw(5)
     table.mask(words)
     victim, spies = account(2), [account(0), account(1)]
-    known = {table.group.place(spy): table.members[spy]._received[victim][32:] for spy in spies}
+    known = {table.cluster.place(spy): table.members[spy]._received[victim][32:] for spy in spies}
     from node.confidential import shamir
 
     assert shamir.join(known) != table.members[victim]._seed
@@ -178,7 +178,7 @@ def test_fewer_members_than_the_threshold_cannot_lift_anothers_masks():
 def agree_seed(table: Table, spy: Address, victim: Address) -> bytes:
     from node.confidential import sums
 
-    return sums._pair_seed(table.members[spy]._mask_private, table.announced[victim].mask_key, table.group)
+    return sums._pair_seed(table.members[spy]._mask_private, table.announced[victim].mask_key, table.cluster)
 
 
 def test_all_the_others_together_learn_what_the_sum_says_and_nothing_hides_that():
@@ -186,7 +186,7 @@ def test_all_the_others_together_learn_what_the_sum_says_and_nothing_hides_that(
     table.mask(words)
     assert np.array_equal(
         subtract(table.unmask(), add(words[account(0)], words[account(1)])), words[account(2)]
-    )  # a group of three hides nobody from two colluders
+    )  # a cluster of three hides nobody from two colluders
 
 
 # --- members that lie, repeat or go astray ------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def test_shares_that_cannot_be_used_name_their_sender():
 
 def test_shares_are_for_one_reader_and_one_context():
     table, other = Table(3), Table(3)
-    other.group = replace(other.group, context=b"another round")
+    other.cluster = replace(other.cluster, context=b"another round")
     there = {name: member.announce() for name, member in table.members.items()}
     posted = {name: table.members[name].share() for name in table.names[1:]}
     words = draw(1)[account(0)]
@@ -256,9 +256,22 @@ def test_shares_are_for_one_reader_and_one_context():
         table.members[account(0)].send(
             words, there, {account(1): posted[account(1)][account(2)], account(2): posted[account(2)][account(0)]}
         )
-    astray = Member(other.group, account(0), private(0, 1), partial(agree, private(0)))
+    astray = Member(other.cluster, account(0), private(0, 1), partial(agree, private(0)))
     with pytest.raises(RemoteProtocolError, match="do not open"):
         astray.send(words, there, {name: posted[name][account(0)] for name in table.names[1:]})
+
+
+def test_no_two_messages_are_encrypted_under_one_key():
+    first, second = Table(3), Table(3, seed=9)
+    second.members[account(0)] = Member(second.cluster, account(0), private(0, 1), partial(agree, private(0)))
+    key = first.cluster.members[account(1)]
+    channels = [
+        first.members[account(0)]._channel(account(1), key, from_me=True),
+        first.members[account(0)]._channel(account(1), key, from_me=False),
+        first.members[account(0)]._channel(account(2), first.cluster.members[account(2)], from_me=True),
+        second.members[account(0)]._channel(account(1), key, from_me=True),  # same keys, another context
+    ]
+    assert len({channel.encrypt(bytes(12), bytes(64), b"") for channel in channels}) == 4
 
 
 def test_a_mask_key_of_small_order_is_refused():
@@ -291,9 +304,11 @@ def test_words_that_do_not_belong_together():
     table.mask(draw(3))
     table.unmask()
     with pytest.raises(RemoteProtocolError, match="belong together"):
-        recover(table.group, table.announced, {**table.masked, account(0): table.masked[account(0)][:3]}, table.answers)
+        recover(
+            table.cluster, table.announced, {**table.masked, account(0): table.masked[account(0)][:3]}, table.answers
+        )
     with pytest.raises(RemoteProtocolError, match="belong together"):
-        recover(table.group, table.announced, {**table.masked, account(7): table.masked[account(0)]}, table.answers)
+        recover(table.cluster, table.announced, {**table.masked, account(7): table.masked[account(0)]}, table.answers)
 
 
 @pytest.mark.parametrize(("n", "threshold"), [(3, 1), (3, 4), (1, 2)])
