@@ -1,4 +1,4 @@
-"""What confidentiality costs: encrypted bundles, secure sums of clusters, and what a cluster's sum takes away from robust rules and the gate.
+"""What confidentiality costs: encrypted bundles, secure sums of clusters, and what those take away from robust rules and the gate.
 
     python -m benchmarks.confidential                   # build/bench/confidential.json, about ten minutes
     python -m benchmarks.confidential --quick           # one seed, small sizes
@@ -6,8 +6,8 @@
 *Envelopes*: seconds to encrypt and to open (with the check of every other member's copy of the key), and bytes, by size and members.
 *Sums*: seconds and bytes a member spends in `node.confidential.sums`, every message really made, with and without drop-outs.
 *Learning*: thirty clients of `robustness_digits`, alone (clusters of 1: everybody's update is seen) and in clusters of 3 and 5 whose means
-alone are seen. A Byzantine client owns its cluster's mean: nobody can bound or score what it adds, so it need only keep to the norm bound on
-the mean. Byzantine clients sit in different clusters (the worst case; a random draw is shown beside it).
+alone are seen. A Byzantine client owns its cluster's mean: nobody can bound or score what it adds, so it need only keep to the norm bound
+on the mean. Byzantine clients sit in different clusters (the worst case; a random draw is shown beside it).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 
 from node.confidential.envelope import (
     KEY_FILE_BYTES,
@@ -38,7 +38,7 @@ def is_confidential(guideline: Guideline) -> bool:
     return guideline.update.confidentiality == CONFIDENTIAL
 
 
-@cache
+@lru_cache(maxsize=4)
 def _recipients(members: tuple[Recipient, ...]) -> tuple[Recipient, ...]:
     return usable_recipients(members)
 
