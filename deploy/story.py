@@ -48,6 +48,7 @@ WINDOW = 7200
 """Seconds a steward has to open a round: the story's votes and reviews lie in between."""
 PHASE_SECONDS = 1800
 """Longest phase: it ends once everybody acted, and a busy machine must not void a round."""
+VOTING_SECONDS = 120
 WAIT_SECONDS = 3600.0
 PUBLIC_ROWS = 200
 """Rows of the public benchmark: every attester of a release measures them."""
@@ -274,8 +275,8 @@ class Story:
         """All of it; the summary without claims."""
         founders = list(self.net.members)
         await self.finalised(BEFORE, founders)
-        await self.look("first-round", founders[0].config, "Overview")
         await self.hold_rounds(back=True)
+        await self.look("first-round", founders[0].config, "Overview")
         public = self.net.plan.folder / "public.jsonl"
         first = await self.release(BEFORE, {"public": public}, "The founders' first release.", founders)
 
@@ -294,6 +295,7 @@ class Story:
         after = await asyncio.to_thread(self._measure, AFTER, tests)
         await self.look("releases", founders[0].config, "Releases")
         audit = await self._audit()
+        await self.commonweight("all rounds' models, measured by a founder", founders[0].config, "round", "measure")
         await self.look("overview", founders[0].config, "Overview")
         return {
             "weakness": weakness,
@@ -419,7 +421,8 @@ def patient(params: NetworkParams) -> NetworkParams:
         attest_duration=PHASE_SECONDS,
     )
     registry = dataclasses.replace(params.registry, exit_delay=20 * PHASE_SECONDS)  # longer than the longest round
-    return dataclasses.replace(params, rounds=rounds, registry=registry)
+    governance = dataclasses.replace(params.governance, voting_period=VOTING_SECONDS, unlock_delay=3 * VOTING_SECONDS)
+    return dataclasses.replace(params, rounds=rounds, registry=registry, governance=governance)
 
 
 async def perform(options: Options) -> int:

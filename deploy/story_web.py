@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -87,6 +88,7 @@ class Desks:
     async def shot(self, page: Any, name: str) -> None:
         """Keep a picture of the whole page as ``NAME.png``."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        await page.evaluate("() => scrollTo(0, 0)")  # else what sticks to the window's edge stands in the middle
         await page.screenshot(path=self.folder / f"{name}.png", full_page=True)
         self.shots.append(f"{name}.png")
 
@@ -102,7 +104,7 @@ class Desks:
     async def vote(self, config: Path, proposal: int, reason: str) -> dict[str, Any]:
         """Vote for a proposal on a member's page."""
         page = await self.page(config, "Governance")
-        await page.get_by_role("button", name=f"For: proposal {proposal}", exact=True).click()
+        await page.get_by_role("button", name=re.compile(rf"^For: proposal {proposal},")).click()
         said = await self._confirm(page, "Vote for", reason)
         await (
             page.get_by_role("article", name=f"Proposal {proposal}", exact=True).get_by_text("You voted for").wait_for()
