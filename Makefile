@@ -135,6 +135,10 @@ peers: ## the pinned environment of the libraries we compare with (Flower, byzfl
 bench-aggregation: setup peers ## speed, memory and equal bytes beside Flower and byzfl; writes build/bench/aggregation.json
 	OMP_NUM_THREADS=1 PYTHONPATH=. .venv-peers/bin/python -m benchmarks.aggregation --json build/bench/aggregation.json $(if $(filter 1,$(QUICK)),--quick)
 
+.PHONY: experiments-small
+experiments-small: setup ## the paper's tables on embedded data, 3 seeds, one core; goes on where it stopped; writes build/experiments/
+	OMP_NUM_THREADS=1 $(PY) -m node.cli experiment small
+
 .PHONY: bench-robustness
 bench-robustness: setup ## accuracy under attack of every pipeline, alone and behind the gate; writes build/bench/robustness.json
 	$(PY) -m benchmarks.robustness

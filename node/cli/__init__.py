@@ -14,6 +14,7 @@ from node.cli import (  # noqa: F401 - registers the commands
     dao,
     dashboard,
     dispute,
+    experiment,
     explain,
     guideline,
     join,
