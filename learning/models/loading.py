@@ -110,7 +110,12 @@ def check_fit(tokenizer: Any, config: Mapping[str, Any], family: Family, tokeniz
 
 
 def load_body(
-    folder: Path, kind: Kind, *, frozen_type: torch.dtype = torch.float32, shared: Path | None = None
+    folder: Path,
+    kind: Kind,
+    *,
+    frozen_type: torch.dtype = torch.float32,
+    shared: Path | None = None,
+    four_bit: torch.device | None = None,
 ) -> nn.Module:
     """The Transformers model of a folder that serves ``kind``, on the CPU, in evaluation mode.
 
@@ -119,19 +124,26 @@ def load_body(
         kind: what it is for (`learning.models.families`).
         frozen_type: number format of the weights of linear layers; anything but float32 only for models that stay frozen.
         shared: cache folder; if given the weights are memory-mapped from there and shared between processes.
+        four_bit: load onto this CUDA device with 4-bit weights (NF4, by bitsandbytes) instead; the caller has looked that it is there.
 
     Raises:
         ModelError: unreadable, pickled, of an unknown family, or without some of the weights.
         SpecError: the family has no such kind.
     """
-    base_model_hash_needed = shared is not None
     family = family_of(read_any_config(folder), f"The model in {folder}")
     name = class_for(family, kind)
     model_class = getattr(transformers, name)
-    extra = {"add_pooling_layer": False} if name in ("BertModel", "RobertaModel") else {}
-    if not base_model_hash_needed:
+    extra: dict[str, Any] = {"add_pooling_layer": False} if name in ("BertModel", "RobertaModel") else {}
+    if four_bit is not None:
+        packed = transformers.BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+        )
+        return _pretrained(model_class, folder, {**extra, "quantization_config": packed, "device_map": {"": four_bit}})
+    if shared is None:
         return lowered(_pretrained(model_class, folder, extra), frozen_type)
-    assert shared is not None
     label = str(frozen_type).removeprefix("torch.")
     path = shared / f"{base_model_hash(folder)[:32]}-{name}-{label}-{_CACHE_VERSION}.safetensors"
     if not path.is_file():
@@ -204,14 +216,9 @@ def _mapped(model_class: Any, folder: Path, extra: Mapping[str, Any], path: Path
     config._attn_implementation = "sdpa"  # noqa: SLF001 - Transformers has no public setter before the model exists
     with no_init_weights():
         model: nn.Module = model_class(config, **extra)
-    found = {name for name, _ in model.named_parameters()}
-    if set(tensors) != found:
-        # Tied weights are only tied after `tie_weights`, so some names may appear here that the file does not have.
-        absent = set(tensors) - {name for name, _ in model.named_parameters(remove_duplicate=False)}
-        if absent:
-            raise ModelError(
-                f"The shared weights {path} do not fit the model.", hint="Delete the file; it is made again."
-            )
+    known = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    if not set(tensors) <= known:  # fewer is right: tied weights stand in the file once
+        raise ModelError(f"The shared weights {path} do not fit the model.", hint="Delete the file; it is made again.")
     model.load_state_dict(tensors, strict=False, assign=True)
     model.tie_weights()  # type: ignore[operator]
     return model.eval()

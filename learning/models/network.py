@@ -1,6 +1,6 @@
-"""A Transformers body with what a kind of encoding needs around it: pooling, head, and the loss of each unit.
+"""A Transformers body with what a kind of encoding needs around it: pooling, head, and the loss of each term.
 
-A unit is what the loss is a mean over: an example for vector kinds, a predicted token for the others. Batches are those of
+A term is what the loss is a mean over: an example for vector kinds, a predicted token for the others. Batches are those of
 `learning.training.batches`: positions and targets of predicted tokens are found on the host, so that only their logits are computed.
 """
 
@@ -94,7 +94,7 @@ class Network(nn.Module):
         return nn.functional.normalize(vectors, dim=-1)
 
     def logits(self, batch: Tensors) -> Tensor:
-        """Logits (units, classes or vocabulary) of every unit of a batch; not for retrieval."""
+        """Logits (terms, classes or vocabulary) of every term of a batch; not for retrieval."""
         if self.kind == "classification":
             assert self.head is not None
             mask = batch.get("attention_mask")
@@ -113,8 +113,8 @@ class Network(nn.Module):
         body: Any = self.body
         return body.get_output_embeddings()(chosen)
 
-    def unit_losses(self, batch: Tensors) -> Tensor:
-        """Cross-entropy of each unit in nats, float32 (units,); not for retrieval."""
+    def term_losses(self, batch: Tensors) -> Tensor:
+        """Cross-entropy of each term in nats, float32 (terms,); not for retrieval."""
         return nn.functional.cross_entropy(self.logits(batch).float(), batch["targets"], reduction="none")
 
     def _decoder_states(self, batch: Tensors) -> Tensor:

@@ -59,7 +59,7 @@ class Batch:
     Attributes:
         tensors: what `learning.models.network.Network` takes.
         rows: row numbers in the prepared split, (n,).
-        owner: for each unit the place of its row in ``rows``, on the host.
+        owner: for each term the place of its row in ``rows``, on the host.
     """
 
     tensors: dict[str, Tensor]
@@ -67,8 +67,8 @@ class Batch:
     owner: Ints
 
     @property
-    def units(self) -> int:
-        """Number of units, what the loss is a mean over."""
+    def terms(self) -> int:
+        """Number of terms, what the loss is a mean over."""
         return len(self.owner)
 
 
@@ -108,8 +108,8 @@ class Collator:
             host["targets"] = prepared.numbers["labels"][rows]
         return Batch({name: self._move(array) for name, array in host.items()}, rows, owner)
 
-    def units(self, prepared: Prepared, rows: Ints) -> Ints:
-        """Units of each row, without making a batch."""
+    def terms(self, prepared: Prepared, rows: Ints) -> Ints:
+        """Terms of each row, without making a batch."""
         if "labels" not in prepared.lists:
             return np.ones(len(rows), np.int64)
         labels = prepared.lists["labels"]

@@ -1,6 +1,6 @@
 """The gradient of one optimiser step, in as many pieces as memory asks for.
 
-The step's loss is the mean over all units of the batch; a piece contributes its sum of losses over that number. So the step is the same
+The step's loss is the mean over all terms of the batch; a piece contributes its sum of losses over that number. So the step is the same
 however the batch is cut, up to rounding. Retrieval's loss couples all rows: there the vectors are computed piece by piece without
 gradients, the loss and its gradient by vector on all of them, and then each piece again with that gradient (Gao et al. 2021,
 arXiv 2101.06983).
@@ -24,7 +24,7 @@ from learning.training.errors import OutOfMemory, is_out_of_memory
 from learning.training.prepare import Ints, Prepared
 
 Say = Callable[[str], None]
-UnitLosses = Callable[[dict[str, Tensor]], Tensor]
+TermLosses = Callable[[dict[str, Tensor]], Tensor]
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Gradients:
         temperature: of retrieval's loss.
         micro: rows at once, now; halved where memory runs out.
         say: gets a sentence when that happens.
-        losses: the network's unit losses, or a compiled form of them.
+        losses: the network's term losses, or a compiled form of them.
         share: ``(rank, world)``: with several processes each computes every world-th piece.
     """
 
@@ -52,7 +52,7 @@ class Gradients:
     temperature: float
     micro: int
     say: Say
-    losses: UnitLosses
+    losses: TermLosses
     share: tuple[int, int] = (0, 1)
     lengths: Ints = field(init=False)
 
@@ -68,7 +68,7 @@ class Gradients:
         """
         while True:
             try:
-                return self._contrastive(rows) if self.network.kind == "retrieval" else self._units(rows)
+                return self._contrastive(rows) if self.network.kind == "retrieval" else self._terms(rows)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -89,18 +89,18 @@ class Gradients:
     def _autocast(self) -> AbstractContextManager[object]:
         return precision_context(self.device, self.precision)
 
-    def _pieces(self, rows: Ints) -> list[Ints]:
-        if len(rows) <= self.micro and self.share[1] == 1:
+    def _pieces(self, rows: Ints, rank: int) -> list[Ints]:
+        """Process ``rank``'s part of a batch in pieces. The part does not depend on how much memory a process has."""
+        world = self.share[1]
+        if len(rows) <= self.micro and world == 1:
             return [rows]
-        rank, world = self.share
-        size = min(self.micro, -(-len(rows) // world))
-        ordered = rows[np.argsort(self.lengths[rows], kind="stable")]
-        return [ordered[i : i + size] for i in range(0, len(ordered), size)][rank::world]
+        part = rows[np.argsort(self.lengths[rows], kind="stable")][rank::world]
+        return [part[i : i + self.micro] for i in range(0, len(part), self.micro)]
 
-    def _units(self, rows: Ints) -> Tensor:
-        total = max(1, int(self.collate.units(self.prepared, rows).sum()))
+    def _terms(self, rows: Ints) -> Tensor:
+        total = max(1, int(self.collate.terms(self.prepared, rows).sum()))
         loss = torch.zeros((), device=self.device)
-        for piece in self._pieces(rows):
+        for piece in self._pieces(rows, self.share[0]):
             batch = self.collate(self.prepared, piece)
             with self._autocast():
                 part = self.losses(batch.tensors).sum() / total
@@ -109,8 +109,7 @@ class Gradients:
         return loss
 
     def _contrastive(self, rows: Ints) -> Tensor:
-        pieces = self._pieces(rows)
-        if self.share[1] > 1 or len(pieces) > 1:
+        if self.share[1] > 1 or len(rows) > self.micro:
             return self._cached(rows)
         queries, codes = self._embed(self.collate(self.prepared, rows))
         loss = contrastive_loss(queries, codes, temperature=self.temperature)
@@ -123,13 +122,11 @@ class Gradients:
 
     def _cached(self, rows: Ints) -> Tensor:
         """Every process computes all vectors, and the gradients of its own pieces."""
-        ordered = rows[np.argsort(self.lengths[rows], kind="stable")]
         rank, world = self.share
-        size = min(self.micro, -(-len(rows) // world))
-        pieces = [ordered[i : i + size] for i in range(0, len(ordered), size)]
+        pieces = [(owner, piece) for owner in range(world) for piece in self._pieces(rows, owner)]
         found: list[tuple[Tensor, Tensor]] = []
         states = []
-        for piece in pieces:
+        for _, piece in pieces:
             states.append(_generators(self.device))
             with torch.no_grad():
                 found.append(self._embed(self.collate(self.prepared, piece)))
@@ -140,12 +137,14 @@ class Gradients:
         assert queries.grad is not None
         assert codes.grad is not None
         after = _generators(self.device)
-        for number, piece in enumerate(pieces):
-            if number % world != rank:
+        begin = 0
+        for number, (owner, piece) in enumerate(pieces):
+            place = slice(begin, begin + len(piece))
+            begin += len(piece)
+            if owner != rank:
                 continue
             _set_generators(states[number], self.device)  # the same dropout as in the first pass
             batch = self.collate(self.prepared, piece)
-            place = slice(number * size, number * size + len(piece))
             torch.autograd.backward(self._embed(batch), (queries.grad[place], codes.grad[place]))
         _set_generators(after, self.device)
         return loss.detach() / world

@@ -19,7 +19,7 @@ from transformers.utils import logging as transformers_logging
 from learning.device import choose_device
 from learning.errors import DataError, ModelError, SpecError
 from learning.learner import State, Trained
-from learning.models.adapters import Adapter, attach, first_value
+from learning.models.adapters import Adapter, attach, first_value, require_bitsandbytes
 from learning.models.families import family_of, longest, read_any_config
 from learning.models.loading import check_fit, find_model, load_body, load_tokenizer
 from learning.models.lora import frozen_factor
@@ -98,9 +98,9 @@ class TransformerLearner:
         self._prepared: dict[Split, Prepared] = {}
         transformers_logging.set_verbosity_error()
         self._open_model(kind)
-        self._losses: Any = self.network.unit_losses
+        self._losses: Any = self.network.term_losses
         if self.settings.compile:
-            self._losses = torch.compile(self.network.unit_losses, dynamic=True)
+            self._losses = torch.compile(self.network.term_losses, dynamic=True)
 
     def _open_model(self, kind: Kind | None) -> None:
         config = read_any_config(self.folder)
@@ -118,12 +118,15 @@ class TransformerLearner:
                 f"Inputs of up to {needed} tokens were asked for, the model in {self.folder} takes {most}.",
                 hint="Lower the token limits.",
             )
-        frozen = self.adapter.kind != "full"
+        frozen, packed = self.adapter.kind != "full", self.adapter.kind == "qlora"
+        if packed:
+            require_bitsandbytes()
         body = load_body(
             self.folder,
             self.kind,
             frozen_type=frozen_type(self.precision) if frozen else torch.float32,
             shared=self._cache / "weights" if frozen and self._cache is not None else None,
+            four_bit=self.device if packed else None,
         )
         self.layers = attach(body, family, self.adapter)
         self.network = Network(body, family, self.kind).to(self.device)
@@ -132,7 +135,7 @@ class TransformerLearner:
         self._base = state_of(self._parameters) if not frozen else {}
         self._names = TransformersTokenizer(self.tokenizer)
         start = config.get("decoder_start_token_id") or 0
-        self._collate = Collator(self.kind, self._names.pad, self.settings.pad_to, self.device, int(start))
+        self.collate = Collator(self.kind, self._names.pad, self.settings.pad_to, self.device, int(start))
 
     # --- the interface ----------------------------------------------------------------------------------------------
 
@@ -256,7 +259,7 @@ class TransformerLearner:
     def _fit(self, prepared: Prepared, batches: list[Ints], start: State, seed: int, prox_mu: float) -> Fitted:
         gradients = Gradients(
             network=self.network,
-            collate=self._collate,
+            collate=self.collate,
             prepared=prepared,
             device=self.device,
             precision=self.precision,
@@ -305,7 +308,7 @@ class TransformerLearner:
     def _predictor(self) -> Predictor:
         return Predictor(
             network=self.network,
-            collate=self._collate,
+            collate=self.collate,
             tokenizer=self._names,
             device=self.device,
             precision=self.precision,

@@ -116,18 +116,18 @@ class Predictor:
         return result
 
     def losses(self, prepared: Prepared, examples: Ints) -> Floats:
-        """Mean loss over the units of each of some examples, nats; not for retrieval."""
+        """Mean loss over the terms of each of some examples, nats; not for retrieval."""
         rows = prepared.rows(examples)
         sums, counts = np.zeros(len(prepared)), np.zeros(len(prepared))
         for batch in self._batches(prepared, np.unique(rows)):
             with torch.no_grad(), precision_context(self.device, self.precision):
-                values = self.network.unit_losses(batch.tensors).double().cpu().numpy()
+                values = self.network.term_losses(batch.tensors).double().cpu().numpy()
             sums[batch.rows] = np.bincount(batch.owner, values, len(batch.rows))
             counts[batch.rows] = np.bincount(batch.owner, minlength=len(batch.rows))
         owners = prepared.numbers["example"]
         total = np.bincount(owners, sums, prepared.examples)
-        units = np.bincount(owners, counts, prepared.examples)
-        return np.asarray(total[examples] / np.maximum(1, units[examples]), np.float64)
+        terms = np.bincount(owners, counts, prepared.examples)
+        return np.asarray(total[examples] / np.maximum(1, terms[examples]), np.float64)
 
     def contrastive(self, prepared: Prepared, examples: Ints, candidates: Ints) -> Floats:
         """Loss of each of some pairs among fixed others: it does not depend on which other examples are asked for.

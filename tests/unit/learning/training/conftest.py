@@ -85,3 +85,8 @@ def make(family_folders: dict[str, Path]) -> Make:
         )
 
     return build
+
+
+@pytest.fixture(scope="session")
+def tasks() -> Callable[[Kind], TaskData[Any]]:
+    return lambda kind: task_data(TASK_OF[kind])
