@@ -25,7 +25,7 @@ from node.confidential.envelope import (
 from node.ports import BlobStore, Signer
 from node.protocol.cid import cid_from_digest
 from node.protocol.commitments import RoundScope, salt_label
-from node.protocol.errors import BlobCorrupt, EnvelopeBroken, EnvelopeClosed
+from node.protocol.errors import BlobCorrupt, BlobTooLarge, EnvelopeBroken, EnvelopeClosed
 from node.protocol.guideline import CONFIDENTIAL, Guideline
 from node.protocol.round import Reveal, Round
 from node.protocol.types import Phase
@@ -74,15 +74,20 @@ async def content_key(envelope: Envelope, found: Round, signer: Signer, blobs: B
     """The key of an envelope: from our own wrap, or once the round is final the published one.
 
     Raises:
-        EnvelopeClosed: it is not for us, and not published yet.
-        BlobError: as `published_key`.
+        EnvelopeClosed: it is not for us, and not published yet, or what is served in its place is another key.
+        BlobUnavailable: nobody serves it.
     """
     try:
         return unwrap(envelope, signer.address, signer.encryption_public_key, signer.shared_secret)
     except EnvelopeClosed:
         if found.phase is not Phase.FINALIZED:
             raise
-        return await published_key(envelope, blobs, seconds=seconds)
+        try:
+            return await published_key(envelope, blobs, seconds=seconds)
+        except (BlobCorrupt, BlobTooLarge) as error:  # no fault of the update's
+            raise EnvelopeClosed(
+                "The bundle's content key cannot be had: other bytes are served.", why=str(error)
+            ) from error
 
 
 async def published_key(envelope: Envelope, blobs: BlobStore, *, seconds: float) -> bytes:

@@ -292,7 +292,8 @@ class Executor:
         checkpoint = await self.model(found.parent_model_hash, found.parent_model_cid)
         result = await self.ports.trainer.train(TrainJob(found.number, checkpoint, self.seed))
         update = await self._compressed(found, result.update)
-        if is_confidential(self.guideline):
+        audience = found.audience if is_confidential(self.guideline) else b""
+        if audience:
             update = encrypt_update(update, found, self._scope(found.number), self.ports.signer)
         self.store.save(found.number, "update.safetensors", update)
         opening = Opening(
@@ -302,7 +303,9 @@ class Executor:
             samples=result.samples,
         )
         self.notes.setdefault(found.number, {}).update(result.notes)
-        self._learn(found.number, replace(self.facts_of(found.number), update=opening))
+        self._learn(
+            found.number, replace(self.facts_of(found.number), update=opening, audience=audience, update_stored=False)
+        )
 
     async def _compressed(self, found: Round, update: bytes) -> bytes:
         """Our update as it travels. What the compression leaves out is kept on disk, for our next update to carry."""

@@ -195,6 +195,7 @@ def facts_to_json(facts: Facts) -> dict[str, Any]:
         "aggregate": None
         if facts.aggregate is None
         else [facts.aggregate.secret.hex(), facts.aggregate.model_hash.hex(), facts.aggregate.cid.hex()],
+        "audience": facts.audience.hex(),
         "keys": {str(index): key.hex() for index, key in facts.keys.items()},
         "keys_published": facts.keys_published,
     }
@@ -227,6 +228,7 @@ def _facts(value: Mapping[str, Any]) -> Facts:
         ballots={int(dispute): _word_from_json(ballot) for dispute, ballot in value["ballots"].items()},
         aggregate=None if aggregate is None else AggregateFact(*(bytes.fromhex(part) for part in aggregate)),
         # Not there in what was written before updates could be encrypted.
+        audience=bytes.fromhex(value.get("audience", "")),
         keys={int(index): bytes.fromhex(key) for index, key in value.get("keys", {}).items()},
         keys_published=bool(value.get("keys_published", False)),
     )

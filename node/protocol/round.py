@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 
 from node.protocol.members import InconsistentHistory, with_entry
 from node.protocol.phases import Counters
@@ -98,6 +99,11 @@ class Round:
     treasury_claimed: bool = False
     vested: frozenset[int] = frozenset()
     members: tuple[tuple[Address, bytes], ...] = ()
+
+    @property
+    def audience(self) -> bytes:
+        """SHA-256 of the members and their keys: whom an encrypted update of this round is for."""
+        return sha256(b"".join(bytes.fromhex(address[2:]) + key for address, key in self.members)).digest()
 
     @property
     def is_over(self) -> bool:

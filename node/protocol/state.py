@@ -282,7 +282,9 @@ def _round_opened(state: State, event: ChainEvent) -> State:
     known = map(state.member, state.active)
     members = tuple((one.address, one.encryption_key) for one in known if one.active_since < event.timestamp)
     before = state.current.members if state.current is not None else ()
-    return _put(state, replace(opened(event), members=before if before == members else members))  # mostly the same again
+    return _put(
+        state, replace(opened(event), members=before if before == members else members)
+    )  # mostly the same again
 
 
 def _dispute_opened(state: State, event: ChainEvent) -> State:

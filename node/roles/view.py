@@ -52,6 +52,7 @@ class Facts:
         retry_word: our word for the retry panel, and its salt.
         ballots: our ballot in each dispute of this round, and its salt.
         aggregate: the checkpoint we computed.
+        audience: `Round.audience` that our update was encrypted for; empty where it travels as it is.
         keys: content keys of the encrypted updates that we could open, by index.
         keys_published: they are published.
     """
@@ -65,6 +66,7 @@ class Facts:
     retry_word: tuple[int, bytes] | None = None
     ballots: Mapping[int, tuple[int, bytes]] = field(default_factory=dict)
     aggregate: AggregateFact | None = None
+    audience: bytes = b""
     keys: Mapping[int, bytes] = field(default_factory=dict)
     keys_published: bool = False
 

@@ -85,6 +85,8 @@ async def test_a_store_that_serves_another_key(served, said):
     with pytest.raises(BlobCorrupt, match=said) as caught:
         await envelopes.published_key(envelope, Lying(served), seconds=1)
     assert not isinstance(caught.value, EnvelopeBroken)
+    with pytest.raises(EnvelopeClosed, match="other bytes are served"):  # no fault of the update's
+        await opened(data, round_of(Phase.FINALIZED), STRANGER, Lying(served))
 
 
 def test_recipients_are_those_of_the_rounds_opening():
