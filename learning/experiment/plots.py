@@ -63,11 +63,23 @@ def _colours(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def _dots(axes: Any, rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str], title: str) -> None:
     y, ticks, labels, seen = 0.0, [], [], set()
+    low, high = _limits(rows)
     for partition in dict.fromkeys(row["partition"] for row in rows):
         there = [row for row in rows if row["partition"] == partition and row["mean"] is not None]
         ticks.append(y + (len(there) - 1) / 2)
         labels.append(partition)
         for row in there:
+            if not low <= row["mean"] <= high:
+                left = row["mean"] < low
+                arrow = f"◂ {row['mean']:.3f}" if left else f"{row['mean']:.3f} ▸"
+                place, side, colour = (
+                    low if left else high,
+                    "left" if left else "right",
+                    colours.get(row["algorithm"], _GREY),
+                )
+                axes.text(place, y, arrow, ha=side, va="center", fontsize=7, color=colour)
+                y += 1
+                continue
             colour = colours.get(row["algorithm"], _GREY)
             label = row["algorithm"] if row["algorithm"] in colours and row["algorithm"] not in seen else None
             seen.add(row["algorithm"])
@@ -85,18 +97,19 @@ def _dots(axes: Any, rows: Sequence[Mapping[str, Any]], colours: Mapping[str, st
         axes.axvline(central, color=_GREY, linestyle="--", linewidth=0.8)
     axes.set_yticks(ticks, labels)
     axes.set_ylim(y, -1)
-    axes.set_xlim(*_limits(rows))
+    axes.set_xlim(low, high)
     axes.set_xlabel(f"{rows[0]['metric']} on the test split: mean, 95 % interval, and each seed")
     axes.set_title(title, fontsize=10, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _limits(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
-    """Where all means and seeds can be seen; intervals may leave the panel."""
-    values = [value for row in rows for value in row["values"].values()]
-    low, high = min(values), max(values)
-    margin = 0.08 * (high - low) or 0.01
-    return low - margin, high + margin
+    """Where the bulk can be told apart: the middle four fifths of all seeds' values, and as much again on either side."""
+    values = sorted(value for row in rows for value in row["values"].values())
+    tenth, ninth = values[len(values) // 10], values[-1 - len(values) // 10]
+    spread = max(ninth - tenth, 1e-3)
+    low, high = max(values[0], tenth - spread), min(values[-1], ninth + spread)
+    return low - 0.08 * spread, high + 0.08 * spread
 
 
 def _curves(axes: Any, results: Sequence[Mapping[str, Any]], metric: str, colours: Mapping[str, str]) -> None:
@@ -121,6 +134,7 @@ def _curves(axes: Any, results: Sequence[Mapping[str, Any]], metric: str, colour
     axes.set_title(f"{first or ''}: mean over seeds", fontsize=10, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_ylabel(metric)
     axes.legend(fontsize=7, frameon=False, loc="lower right")
 
 

@@ -16,6 +16,7 @@ from learning.experiment.statistics import Paired, estimate, paired
 
 Result = Mapping[str, Any]
 REFERENCE = "fedavg"
+PAPER_S = ("fedavg", "fedtrimmedavg", "fedmedian", "fedprox")
 SHOWN, LEANING, REFUTED = "shown", "not significant", "the opposite"
 
 
@@ -81,9 +82,7 @@ def build(experiment: Experiment, results: Sequence[Result]) -> dict[str, Any]:
         claims += _claims(own)
     digests = {(r["labels"]["task"], r["settings"]["seed"], r["data"]["sha256"]) for r in results}
     seeds = {(task, seed) for task, seed, _ in digests}
-    warnings = sorted(
-        {f"{r['labels']['task']}, {r['labels']['partition']}: {w}" for r in results for w in r["partition"]["warnings"]}
-    )
+    warnings = _one_label(results)
     if len(digests) > len(seeds):
         warnings.append(
             "Cells of one task and seed were run on different data: packages changed in between. Run them again with --force."
@@ -97,6 +96,7 @@ def build(experiment: Experiment, results: Sequence[Result]) -> dict[str, Any]:
         "rounds": experiment.rounds,
         "epochs": experiment.epochs,
         "rows": rows,
+        "before": _before(results),
         "comparisons": comparisons,
         "claims": claims,
         "warnings": warnings,
@@ -105,6 +105,37 @@ def build(experiment: Experiment, results: Sequence[Result]) -> dict[str, Any]:
         "versions": _distinct([r["versions"] for r in results]),
         "seconds": round(sum(r.get("seconds", 0.0) for r in results), 1),
     }
+
+
+def _before(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """The metric of each task's models before any training, mean over seeds."""
+    found: dict[tuple[str, str, str], dict[int, float]] = {}
+    for result in results:
+        names = result["labels"]
+        if names["metric"] in result.get("before", {}):
+            values = found.setdefault((names["task"], names["model"], names["metric"]), {})
+            values[result["settings"]["seed"]] = result["before"][names["metric"]]
+    rows = []
+    for (task, model, metric), values in found.items():
+        known = estimate(list(values.values()))
+        rows.append(
+            {"task": task, "model": model, "metric": metric, "mean": known.mean, "half_width": known.half_width}
+        )
+    return rows
+
+
+def _one_label(results: Sequence[Result]) -> list[str]:
+    """How many clients of each partition saw one label only, over its seeds."""
+    found: dict[tuple[str, str], dict[int, tuple[int, int]]] = {}
+    for result in results:
+        part, names = result["partition"], result["labels"]
+        if part["warnings"]:
+            place = (names["task"], names["partition"])
+            found.setdefault(place, {})[result["settings"]["seed"]] = (len(part["warnings"]), len(part["examples"]))
+    return [
+        f"{task}, {partition}: {sum(n for n, _ in by_seed.values())} of {sum(k for _, k in by_seed.values())} clients see one label only."
+        for (task, partition), by_seed in found.items()
+    ]
 
 
 def _row(experiment: Experiment, group: Group) -> dict[str, Any]:
@@ -141,15 +172,15 @@ def _comparisons(own: Sequence[Group]) -> list[dict[str, Any]]:
 
 
 def _claims(own: Sequence[Group]) -> list[dict[str, Any]]:
-    """The paper's three claims, each as a difference paired by seed; FedAvg, and the mean over all algorithms."""
+    """The paper's three claims, each as a difference paired by seed: of FedAvg, and of the mean of the paper's four algorithms."""
     found = []
     central = next((g for g in own if g.kind == "centralised"), None)
     singles = [g for g in own if g.kind == "single_client"]
     lower = own[0].metric == "loss"
     kinds = {g.kind: g.partition for g in own if g.kind not in ALONE}
-    averages = {p: _average([g for g in own if g.partition == p]) for p in kinds.values()}
+    four = {p: _average([g for g in own if g.partition == p and g.base in PAPER_S]) for p in kinds.values()}
     plain = {p: next((g.values for g in own if g.partition == p and g.base == REFERENCE), {}) for p in kinds.values()}
-    for which, values in ((REFERENCE, plain), ("all algorithms", averages)):
+    for which, values in ((REFERENCE, plain), ("mean of the paper's four", four)):
         for single in singles:
             if single.of in kinds:
                 place = kinds[single.of]
@@ -244,14 +275,10 @@ def markdown(report: Mapping[str, Any], picture: str = "") -> str:
         f"Seeds {seeds}; {report['rounds']} rounds of {report['epochs']:g} epoch(s); mean ± half of the 95 % t interval.",
         "",
     ]
-    heading = f"paper's table {report['table']}" if report["table"] else "paper"
-    lines += [f"| model | partition | algorithm | {report['rows'][0]['metric']} | {heading} |", "|---|---|---|---|---|"]
-    for row in report["rows"]:
-        value = shown(row["mean"], row["half_width"], row["metric"])
-        if row["failed"]:
-            value += f" (diverged: seeds {', '.join(map(str, row['failed']))})"
-        cells = (row["model"], row["partition"], row["algorithm"], value, paper_text(row["paper"], row["metric"]))
-        lines.append(f"| {' | '.join(cells)} |")
+    for row in report["before"]:
+        lines += [f"{row['model']} before any training: {shown(row['mean'], row['half_width'], row['metric'])}.", ""]
+    for model in dict.fromkeys(row["model"] for row in report["rows"]):
+        lines += _model_markdown([row for row in report["rows"] if row["model"] == model], report["table"])
     lines += _claims_markdown(report)
     if picture:
         lines += ["", f"![{report['title']}: every partition and algorithm]({picture})"]
@@ -259,8 +286,35 @@ def markdown(report: Mapping[str, Any], picture: str = "") -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def _model_markdown(rows: Sequence[Mapping[str, Any]], table: int) -> list[str]:
+    """Who learned alone, then algorithms by partitions; below each number the paper's."""
+    metric, model = rows[0]["metric"], rows[0]["model"]
+
+    def cell(row: Mapping[str, Any] | None) -> str:
+        if row is None:
+            return "–"
+        text = shown(row["mean"], row["half_width"], metric)
+        if row["failed"]:
+            text += f" (diverged: seeds {', '.join(map(str, row['failed']))})"
+        return text + (f"<br>paper: {paper_text(row['paper'], metric)}" if table else "")
+
+    lonely = [row for row in rows if row["kind"] in ALONE]
+    names = list(dict.fromkeys(row["partition"] for row in rows if row["kind"] not in ALONE))
+    lines = []
+    if lonely:
+        heads = " | ".join(row["partition"] for row in lonely)
+        lines += [f"| {model}, {metric} | {heads} |", "|---" * (len(lonely) + 1) + "|"]
+        lines += [f"| alone | {' | '.join(map(cell, lonely))} |", ""]
+    if names:
+        lines += [f"| {model}, {metric} | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for algorithm in dict.fromkeys(row["algorithm"] for row in rows if row["kind"] not in ALONE):
+        there = {row["partition"]: row for row in rows if row["algorithm"] == algorithm}
+        lines.append(f"| {algorithm} | {' | '.join(cell(there.get(name)) for name in names)} |")
+    return [*lines, ""]
+
+
 def _claims_markdown(report: Mapping[str, Any]) -> list[str]:
-    lines = ["", "| claim | algorithm | difference, paired by seed | seeds above 0 | |", "|---|---|---|---|---|"]
+    lines = ["| claim | algorithm | difference, paired by seed | seeds above 0 | |", "|---|---|---|---|---|"]
     for claim in report["claims"]:
         value = signed(claim["difference"], claim["half_width"], claim["metric"])
         lines.append(

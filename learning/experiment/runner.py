@@ -214,6 +214,8 @@ def _train(cell: Cell, dealt: Partition, store: Store, watcher: Watcher, learner
     while notes["team"] < len(groups):
         team = groups[notes["team"]]
         state = ServerState(0, learner.initial(cell.seed)) if state is None else state
+        if "before" not in notes:
+            notes["before"] = _finite(learner.evaluate(state.model, "test"))
         while state.round < cell.rounds:
             began = perf_counter()
             state, seen = _round(cell, dealt, learner, state, team)
@@ -238,6 +240,7 @@ def _outcome(notes: Mapping[str, Any]) -> dict[str, Any]:
     alone = [{"client": f["client"], **{n: f["test"][n] for n in names}} for f in finished]
     return {
         "metrics": {name: sum(f["test"][name] for f in finished) / len(finished) for name in names},
+        "before": notes["before"],
         "alone": alone if len(finished) > 1 else [],
         "curve": notes["curve"],
         "state_sha256": [f["state_sha256"] for f in finished],

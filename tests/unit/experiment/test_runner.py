@@ -134,6 +134,11 @@ def test_a_single_client_of_another_partition(tmp_path: Path) -> None:
     assert learner.calls[0][0] > 10
 
 
+def test_the_untrained_model_is_measured_once(tmp_path: Path) -> None:
+    [found] = run(cells(partition=[ALONE[1]]), Store(tmp_path), bench=bench(Plain()))
+    assert found["before"] == {"accuracy": 3.0, "loss": 1.0}
+
+
 def test_fedprox_reaches_the_clients(tmp_path: Path) -> None:
     learner = Plain()
     run(cells(algorithm=[{"name": "fedprox", "mu": 0.25}]), Store(tmp_path), bench=bench(learner))

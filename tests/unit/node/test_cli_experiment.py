@@ -67,7 +67,7 @@ def test_a_run_and_its_report(file: Path, tmp_path: Path, monkeypatch: pytest.Mo
     central = next(row for row in report["rows"] if row["partition"] == "centralised")
     assert central["mean"] > 0.9
     assert central["paper"][0] == {"model": "CodeBERT", "value": 0.6208}
-    assert "| hashed | uniform | fedavg |" in (out / "mini.md").read_text()
+    assert "| hashed, accuracy | uniform |" in (out / "mini.md").read_text()
 
 
 def test_json_is_one_document_and_nothing_else(
@@ -96,7 +96,7 @@ def test_after_a_stop_it_goes_on(file: Path, tmp_path: Path, monkeypatch: pytest
 
     def stopping(self: HashedLearner, state: Any, split: Any) -> Any:
         calls.append(split)
-        if len(calls) == 4:
+        if len(calls) == 6:
             raise KeyboardInterrupt
         return real(self, state, split)
 
@@ -105,8 +105,8 @@ def test_after_a_stop_it_goes_on(file: Path, tmp_path: Path, monkeypatch: pytest
     assert call(monkeypatch, str(file), "--out", out) == 130
     assert "goes on" in capsys.readouterr().err
     assert call(monkeypatch, str(file), "--out", out, "--json") == 0
-    rounds = 2 * 2 * (1 + 3 + 1 + 1)
-    assert len(calls) == rounds + 1, "only the round that was cut off was run twice"
+    rounds, cells = 2 * 2 * (1 + 3 + 1 + 1), 2 * 4
+    assert len(calls) == rounds + cells + 1, "only the round that was cut off was run twice"
 
 
 def test_divergence_is_reported_and_ends_with_nine(
