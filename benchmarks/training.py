@@ -42,6 +42,7 @@ from benchmarks.training_shaped import SHAPED, shaped_rows
 from learning.device import choose_device
 from learning.models.adapters import Adapter, AdapterKind
 from learning.models.tiny_families import write_tiny_family
+from learning.tasks.base import TaskData
 from learning.tasks.encoding import Kind, Limits
 from learning.tasks.load import load
 from learning.training.learner import TransformerLearner
@@ -62,23 +63,23 @@ class Case:
     adapter: AdapterKind
     limits: Limits
     batch: int = 16
-    samples: int = 192
+    samples: int = 128
     tiny: Mapping[str, Any] = field(default_factory=dict)
 
 
 _WIDE = {"layers": 4, "hidden": 256, "vocabulary": 8000, "positions": 512, "initializer_range": 0.02}
 CASES = (
-    Case("MiniLM-L6", "defect_detection", "classification", "ffa", Limits(256)),
+    Case("MiniLM-L6", "defect_detection", "classification", "ffa", Limits(256), samples=96),
     Case(
         "roberta-tiny",
         "defect_detection",
         "classification",
         "full",
         Limits(256),
-        samples=256,
+        samples=192,
         tiny={"family": "roberta", **_WIDE},
     ),
-    Case("llama-tiny", "completion", "completion", "ffa", Limits(128), samples=48, tiny={"family": "llama", **_WIDE}),
+    Case("llama-tiny", "completion", "completion", "ffa", Limits(128), samples=16, tiny={"family": "llama", **_WIDE}),
     Case("t5-tiny", "code_to_text", "seq2seq", "full", Limits(256, 64), tiny={"family": "t5", **_WIDE}),
 )
 
@@ -95,7 +96,7 @@ def seconds_of(call: Callable[[], Any], device: torch.device, clock: str) -> flo
 
 def build(case: Case, folder: Path, device: torch.device, limit: int) -> TransformerLearner:
     """Our side of a case, with data of installed packages."""
-    data = load(case.task, "installed", limit=limit, seed=0)
+    data = _data(case.task, limit)
     model: str | Path = "all-MiniLM-L6-v2"
     if case.tiny:
         sizes = dict(case.tiny)
@@ -111,6 +112,18 @@ def build(case: Case, folder: Path, device: torch.device, limit: int) -> Transfo
         device=device,
         cache=CACHE,
     )
+
+
+def _data(task: str, limit: int) -> TaskData[Any]:
+    """Examples made of installed packages, written once in the official format and read from there: making programs takes minutes."""
+    folder = CACHE / f"{task}-{limit}"
+    if not folder.is_dir():
+        made = load(task, "installed", limit=limit, seed=0)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as part:
+            made.task.write(Path(part, "data"), made.splits)
+            Path(part, "data").rename(folder)
+    return load(task, f"official:{folder}", seed=0)
 
 
 def run_case(case: Case, options: argparse.Namespace, device: torch.device, folder: Path) -> list[dict[str, Any]]:
@@ -182,7 +195,7 @@ def main() -> None:
     names = [case.model for case in CASES] + list(SHAPED)
     parser.add_argument("--models", nargs="+", choices=names, default=[case.model for case in CASES])
     parser.add_argument("--device", default="cpu", help="cpu, cuda:0 or auto")
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1, help="torch threads on a CPU")
     parser.add_argument("--clock", choices=("cpu", "wall"), help="default: cpu with one thread, else wall")
     parser.add_argument("--quick", action="store_true", help="an eighth of the samples")
@@ -193,13 +206,21 @@ def main() -> None:
     device = choose_device(options.device)
     options.clock = options.clock or ("cpu" if device.type == "cpu" and options.threads == 1 else "wall")
     rows: list[dict[str, Any]] = []
+    console = Console()
     with tempfile.TemporaryDirectory(prefix="commonweight-bench-") as folder:
-        for case in CASES:
-            if case.model in options.models:
-                rows += run_case(case, options, device, Path(folder))
-    for name in SHAPED:
-        if name in options.models:
-            rows += shaped_rows(SHAPED[name], device, repetitions=options.repetitions, clock=options.clock)
+        for name in options.models:
+            console.print(f"{name} …")
+            if name in SHAPED:
+                found = shaped_rows(SHAPED[name], device, repetitions=options.repetitions, clock=options.clock)
+            else:
+                case = next(c for c in CASES if c.model == name)
+                found = run_case(case, options, device, Path(folder))
+            _show(console, found)
+            rows += found
+            _write(rows, options, device)
+
+
+def _write(rows: list[dict[str, Any]], options: argparse.Namespace, device: torch.device) -> None:
     result = {
         "machine": machine(),
         "versions": {"python": platform.python_version()}
@@ -214,7 +235,6 @@ def main() -> None:
     for path in filter(None, (OUT, options.results)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    _show(Console(), rows)
 
 
 def _show(console: Console, rows: list[dict[str, Any]]) -> None:

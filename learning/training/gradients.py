@@ -40,7 +40,7 @@ class Gradients:
         temperature: of retrieval's loss.
         micro: rows at once, now; halved where memory runs out.
         say: gets a sentence when that happens.
-        losses: the network's term losses, or a compiled form of them.
+        losses: the network's term losses, or something in their place.
         share: ``(rank, world)``: with several processes each computes every world-th piece.
     """
 

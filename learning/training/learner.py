@@ -29,7 +29,7 @@ from learning.tasks.base import TaskData
 from learning.tasks.completion import Completion
 from learning.tasks.encoding import Kind, Limits, TransformersTokenizer
 from learning.training.batches import Collator, plan
-from learning.training.gradients import Gradients
+from learning.training.gradients import Gradients, TermLosses
 from learning.training.keeper import Keeper
 from learning.training.loop import Fitted, Loop, Reduce, state_of
 from learning.training.precision import choose_precision, frozen_type
@@ -98,9 +98,7 @@ class TransformerLearner:
         self._prepared: dict[Split, Prepared] = {}
         transformers_logging.set_verbosity_error()
         self._open_model(kind)
-        self._losses: Any = self.network.term_losses
-        if self.settings.compile:
-            self._losses = torch.compile(self.network.term_losses, dynamic=True)
+        self._losses: TermLosses = self.network.term_losses
 
     def _open_model(self, kind: Kind | None) -> None:
         config = read_any_config(self.folder)

@@ -29,7 +29,6 @@ class Settings:
         bucket: batches whose examples are sorted by length together; 0: none.
         pad_to: lengths are rounded up to a multiple of this.
         check_every: steps between looks at the losses; a state is kept at each as the last good one.
-        compile: torch.compile the model.
         evaluation_batch: rows at once without gradients.
         beams: of generation; 1: greedy.
         candidates: functions among which retrieval's per-example loss is taken.
@@ -48,7 +47,6 @@ class Settings:
     bucket: int = 32
     pad_to: int = 8
     check_every: int = 16
-    compile: bool = False
     evaluation_batch: int = 64
     beams: int = 1
     candidates: int = 256

@@ -100,6 +100,11 @@ def test_both_are_named_where_they_come_from_different_places(family_folders: di
     config = {**read_any_config(family_folders["bert"]), "vocab_size": 17}
     with pytest.raises(ModelError, match="The tokenizer of CodeBERT and the model of MiniLM do not fit"):
         check_fit(tokenizer, config, FAMILIES["bert"], "CodeBERT", "MiniLM")
+    most = max(tokenizer.get_vocab().values())
+    config = {**config, "vocab_size": most + 1}
+    check_fit(tokenizer, config, FAMILIES["bert"], "a", "b")
+    with pytest.raises(ModelError, match=f"up to {most}, the model knows {most}"):
+        check_fit(tokenizer, {**config, "vocab_size": most}, FAMILIES["bert"], "a", "b")
     config = {**read_any_config(family_folders["t5"]), "decoder_start_token_id": None}
     with pytest.raises(ModelError, match="decoder_start_token_id"):
         check_fit(tokenizer, config, FAMILIES["t5"], "a", "b")
