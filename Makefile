@@ -50,10 +50,10 @@ $(STAMPS)/browser: tests/web/browser/setup.sh tests/web/browser/package-lock.jso
 demo: setup ## federated rounds on a local network of real processes, with an attacker; writes build/demo/
 	@$(PY) -m deploy.demo $(DEMO_FLAGS)
 
-# make story KIND=mathematics KEEP=1
+# make story KIND=protocols KEEP=1 WEB=0
 .PHONY: story
-story: setup ## a second team finds a weakness, joins, and the next release is better there; writes build/story/summary.json
-	@$(PY) -m deploy.story --seed $(SEED) $(if $(KIND),--kind $(KIND)) $(if $(filter 1,$(KEEP)),--keep)
+story: setup $(if $(filter 0,$(WEB)),,$(STAMPS)/browser) ## a second team finds a weakness, joins, and the next release is better there; writes build/story/ with pictures
+	@$(PY) -m deploy.story --seed $(SEED) $(if $(KIND),--kind $(KIND)) $(if $(filter 0,$(WEB)),--no-web) $(if $(filter 1,$(KEEP)),--keep)
 
 .PHONY: testnet
 testnet: setup ## the same network, left running for the command line

@@ -31,7 +31,7 @@ from deploy.release import Release, attempt
 from deploy.report import render
 from deploy.summary import Claim, better_alone, claims, summarise
 from deploy.watch import Watcher
-from node import console
+from node import console, evaluations
 from node.adapters.chain_evm import EvmChain
 from node.protocol.errors import CommonweightError, SetupError
 from node.protocol.types import Phase
@@ -212,7 +212,7 @@ class Demo:
 
     async def _measure(self, watcher: Watcher, founding: Founding) -> None:
         """Evaluate the genesis model and every finalised one, as they come."""
-        from deploy.measure import Bench  # noqa: PLC0415 - imports torch
+        from deploy.measure import METRIC, Bench  # noqa: PLC0415 - imports torch
 
         bench = await asyncio.to_thread(Bench.open, founding.guideline, founding.base_model, founding.public_benchmark)
         watcher.metrics[0] = await asyncio.to_thread(bench.metric, founding.genesis)
@@ -224,6 +224,7 @@ class Demo:
             if checkpoint is None:
                 return
             watcher.metrics[number] = await asyncio.to_thread(bench.metric, checkpoint)
+            evaluations.record(watcher.net.members[0].folder / "data", METRIC, watcher.metrics)  # its dashboard's
             change = watcher.metrics[number] - watcher.metrics[number - 1]
             self.say(f"round {number}: MRR [bold]{watcher.metrics[number]:.4f}[/] ({change:+.4f})")
 

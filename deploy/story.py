@@ -1,4 +1,4 @@
-"""`make story`: the paper's scenario on a fresh local network, through the command line that people use.
+"""`make story`: the paper's scenario on a fresh local network, through the command line and the pages that people use.
 
 A release exists. A second team finds the model weak on one kind of code, brings a test set, retrains, applies, is reviewed and
 admitted, trains along; its test set becomes a benchmark by vote, and the next release is better there and no worse elsewhere. Writes
@@ -19,8 +19,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from deploy.localnet import Localnet, LocalnetPlan, Member, write_toml
 from deploy.manifest import load_preset
 from deploy.story_claims import claims
 from deploy.story_data import FOUNDERS, KINDS, ROWS, Kind, rows_of, spread
+from deploy.story_web import Desks, desks
 from deploy.watch import Watcher
 from learning.tasks.code_search import encode_pairs
 from node import console
@@ -47,6 +48,7 @@ WINDOW = 7200
 """Seconds a steward has to open a round: the story's votes and reviews lie in between."""
 PHASE_SECONDS = 1800
 """Longest phase: it ends once everybody acted, and a busy machine must not void a round."""
+VOTING_SECONDS = 120
 WAIT_SECONDS = 3600.0
 PUBLIC_ROWS = 200
 """Rows of the public benchmark: every attester of a release measures them."""
@@ -64,6 +66,7 @@ class Options:
     seed: int
     kind: str
     keep: bool
+    web: bool
 
 
 @dataclass(slots=True)
@@ -77,7 +80,7 @@ class Story:
         watcher: follows its chain.
         cache: folder of extracted pairs.
         steps: what was done, for the summary.
-        after_step: called with the summary so far after each step: the hook for screenshots.
+        desks: the people's dashboards; None: everything by the command line.
     """
 
     options: Options
@@ -86,8 +89,8 @@ class Story:
     watcher: Watcher
     cache: Path
     say: Callable[[str], None]
+    desks: Desks | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
-    after_step: Callable[[Mapping[str, Any]], Awaitable[None]] | None = None
     _polling: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def poll(self) -> None:
@@ -102,8 +105,11 @@ class Story:
         self.steps.append({"step": name, **numbers})
         shown = ", ".join(f"{key} {value}" for key, value in numbers.items() if not isinstance(value, dict | list))
         self.say(f"[bold]{name}[/] {shown}")
-        if self.after_step is not None:
-            await self.after_step(self.steps[-1])
+
+    async def look(self, name: str, config: Path, section: str) -> None:
+        """Somebody looks at a section of the dashboard; a picture is kept."""
+        if self.desks is not None:
+            await self.desks.shot(await self.desks.page(config, section), name)
 
     async def commonweight(self, name: str, config: Path, *arguments: str, may: Sequence[int] = (0,)) -> Any:
         """A step that is a command, as a person runs it; its JSON answer.
@@ -220,9 +226,7 @@ class Story:
         )
         which = str(proposed["number"])
         await self.until_time(proposed["starts"])
-        await asyncio.gather(
-            *(self.commonweight(f"{one.name} votes", one.config, "dao", "vote", which, "for") for one in voters)
-        )
+        await asyncio.gather(*(self._vote(one, int(which), on_page=one is first) for one in voters))
         await self.until_time(proposed["ends"] + self.net.plan.params.governance.late_extension)
         queued = await self.commonweight("the proposal is queued", first.config, "dao", "queue", which)
         await self.until_time(queued["eta"])
@@ -237,6 +241,14 @@ class Story:
             "executed": executed["transaction"],
             "table": made["table"],
         }
+
+    async def _vote(self, member: Member, proposal: int, *, on_page: bool) -> None:
+        if on_page and self.desks is not None:
+            said = await self.desks.vote(member.config, proposal, "I measured it myself.")
+            await self.poll()
+            await self.note(f"{member.name} votes on its dashboard", by=self._short(str(member.config)), **said)
+            return
+        await self.commonweight(f"{member.name} votes", member.config, "dao", "vote", str(proposal), "for")
 
     async def _attest(self, member: Member, candidate: Path) -> None:
         try:
@@ -264,6 +276,7 @@ class Story:
         founders = list(self.net.members)
         await self.finalised(BEFORE, founders)
         await self.hold_rounds(back=True)
+        await self.look("first-round", founders[0].config, "Overview")
         public = self.net.plan.folder / "public.jsonl"
         first = await self.release(BEFORE, {"public": public}, "The founders' first release.", founders)
 
@@ -280,7 +293,10 @@ class Story:
         text = f"With the team that works on {KINDS[name].about}; its test set becomes a benchmark."
         second = await self.release(AFTER, {name: offered}, text, [*founders, newcomer])
         after = await asyncio.to_thread(self._measure, AFTER, tests)
+        await self.look("releases", founders[0].config, "Releases")
         audit = await self._audit()
+        await self.commonweight("all rounds' models, measured by a founder", founders[0].config, "round", "measure")
+        await self.look("overview", founders[0].config, "Overview")
         return {
             "weakness": weakness,
             "join": join,
@@ -290,6 +306,7 @@ class Story:
             "changes_ppm": {kind: after[kind] - weakness["ppm"][kind] for kind in tests},
             "max_regression_ppm": self.net.plan.params.governance.max_regression,
             "audit": {"ok": audit["ok"], "findings": audit["findings"][:5], "checked": audit["checked"]},
+            "screenshots": [] if self.desks is None else self.desks.shots,
         }
 
     def _weakness(self) -> tuple[dict[str, Any], dict[str, list[Any]]]:
@@ -337,17 +354,9 @@ class Story:
             reason = "; ".join(
                 f"{row['benchmark']} {row['before']:.4f} to {row['after']:.4f}" for row in looked["measured"]
             )
-            await self.commonweight(
-                f"seat {place} approves",
-                seat,
-                "join",
-                "review",
-                number,
-                "--approve",
-                "--reason",
-                f"Its update: {reason}",
-            )
+            await self._approve(place, seat, number, f"Its update: {reason}")
         await self.poll()
+        await self.look("members", founders[0].config, "Members")
         final = await self.commonweight(
             "anybody reads the reviews", founders[0].config, "join", "show", number, "--quick"
         )
@@ -360,6 +369,15 @@ class Story:
             "reviews": final["reviews"],
             "admitted": self.watcher.state.member(newcomer.address).status is MemberStatus.ACTIVE,
         }
+
+    async def _approve(self, place: int, seat: Path, number: str, reason: str) -> None:
+        """The first seat on the command line, the others on their pages."""
+        if place and self.desks is not None:
+            said = await self.desks.review(seat, int(number), reason)
+            await self.note(f"seat {place} approves on its dashboard", by=self._short(str(seat)), **said)
+            return
+        words = ("join", "review", number, "--approve", "--reason", reason)
+        await self.commonweight(f"seat {place} approves", seat, *words)
 
     def _newcomer(self, newcomer: Member) -> dict[str, Any]:
         verdicts, state = [], self.watcher.state
@@ -403,7 +421,8 @@ def patient(params: NetworkParams) -> NetworkParams:
         attest_duration=PHASE_SECONDS,
     )
     registry = dataclasses.replace(params.registry, exit_delay=20 * PHASE_SECONDS)  # longer than the longest round
-    return dataclasses.replace(params, rounds=rounds, registry=registry)
+    governance = dataclasses.replace(params.governance, voting_period=VOTING_SECONDS, unlock_delay=3 * VOTING_SECONDS)
+    return dataclasses.replace(params, rounds=rounds, registry=registry, governance=governance)
 
 
 async def perform(options: Options) -> int:
@@ -429,8 +448,10 @@ async def perform(options: Options) -> int:
     async with Localnet(plan, say) as net:
         chain = await EvmChain.connect(net.url, net.manifest.chain_id, net.manifest.contracts)
         try:
-            story = Story(options, plan.founding, net, Watcher(net, chain, say), CACHE, say)
-            summary = await story.play()
+            async with AsyncExitStack() as stack:
+                looks = await stack.enter_async_context(desks(options.folder.resolve())) if options.web else None
+                story = Story(options, plan.founding, net, Watcher(net, chain, say), CACHE, say, looks)
+                summary = await story.play()
             summary |= {"steps": story.steps, "duration_s": round(time.monotonic() - began, 1), "seed": options.seed}
             code = conclude(summary, options.folder.resolve())
             if options.keep:
@@ -459,6 +480,9 @@ def parse(arguments: list[str] | None = None) -> Options:
     parser.add_argument("--folder", type=Path, default=Path("build/story"))
     parser.add_argument("--seed", type=int, default=0, help="seeds sampling")
     parser.add_argument("--kind", default="", choices=("", *KINDS), help="the second team's; else what is weakest")
+    parser.add_argument(
+        "--no-web", dest="web", action="store_false", help="no browser: every act by the command line, no pictures"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the network running at the end")
     return Options(**vars(parser.parse_args(arguments)))
 

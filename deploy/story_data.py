@@ -35,7 +35,6 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "mathematics": Kind("symbolic and numerical mathematics", ("sympy", "scipy"), ("mpmath",)),
     "machine-learning": Kind("neural networks", ("transformers", "accelerate"), ("peft", "sentence-transformers")),
     "protocols": Kind("cryptography and network protocols", ("pycryptodome", "aioquic"), ("cryptography", "zeroconf")),
 }

@@ -140,6 +140,14 @@ def _why(watcher: Watcher, member: Member) -> list[dict[str, Any]]:
     return lines
 
 
+def _by_updates(summary: Mapping[str, Any], account: str) -> int:
+    return sum(int(line["trainer"]) for line in summary["why"][account])
+
+
+def _by_checking(summary: Mapping[str, Any], account: str) -> int:
+    return sum(int(line["verifier"]) + int(line["attester"]) for line in summary["why"][account])
+
+
 def _mean_gas(gas: Sequence[GasUse]) -> dict[str, int]:
     by_function: defaultdict[str, list[int]] = defaultdict(list)
     for use in gas:
@@ -188,10 +196,13 @@ def release_claims(summary: Mapping[str, Any], attackers: Sequence[str]) -> list
             release is not None and loaded["right"] == loaded["asked"] > 0 and loaded["peft_difference"] < LOADED_ALIKE,
         ),
         Claim(
-            "the shares of the release add up to the whole, and attackers own nothing of it",
+            "the shares of the release add up to the whole, and an attacker's is what it earned without its updates",
             release is not None
             and sum(owned.values()) == int(release["credit_total"]) > 0
-            and not any(owned.get(account) for account in attackers),
+            and all(
+                owned.get(account, 0) <= int(summary["rewards"][account]) - _by_updates(summary, account)
+                for account in attackers
+            ),
         ),
     ]
 
@@ -227,7 +238,15 @@ def claims(summary: Mapping[str, Any], members: Sequence[Member], *, grant: int,
                 "no poisoned update was accepted",
                 all(address not in r["accepted"] for r in played for address in attackers),
             ),
-            Claim("the attackers earned 0", all(rewards[address] == 0 for address in attackers)),
+            Claim(
+                "the attackers' updates earned 0; what else they got is pay for checking others truthfully",
+                all(_by_updates(summary, address) == 0 for address in attackers)
+                and all(rewards[address] == _by_checking(summary, address) for address in attackers),
+            ),
+            Claim(
+                "every attacker earned less than half of what the least honest client did",
+                all(2 * rewards[bad] < rewards[good] for bad in attackers for good in honest),
+            ),
             Claim("the attackers lost stake", all(int(stakes[address]) < grant for address in attackers)),
         ]
     if base["federated"] is not None and base["pretrained"] is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -63,3 +63,33 @@ def round_show(
             for u in found["updates"]
         ],
     )
+
+
+@round_app.command("measure")
+def round_measure(
+    numbers: Annotated[
+        list[int] | None, typer.Argument(help="Rounds; 0 is the genesis model. None: all that are not measured yet.")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure rounds' models on the public benchmark, on this machine; the dashboard draws what is kept."""
+    from node.dao.measured import measure_rounds
+
+    def progress(number: int, value: float) -> None:
+        if not as_json:
+            console.err.print(f"[dim]round {number}: {value:.4f}[/]", highlight=False)
+
+    found: dict[str, Any] = run_supervised(measure_rounds(resolve(config, None), numbers, progress))
+    if as_json:
+        console.print_json(found)
+        return
+    console.table(
+        f"{found['metric']} on the public benchmark",
+        ("round#", "value#", "change#"),
+        [(row["round"], f"{row['value']:.4f}", _change(row["change"])) for row in found["rounds"]],
+    )
+
+
+def _change(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.4f}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from node.explain.core import cwt
+from incentives.rewards import CWT
 from node.explain.slash import fault_name
 from node.protocol.types import ChainEvent, DisputeKind, Outcome, Phase, UpdateStatus, VoidReason
 
@@ -24,6 +24,20 @@ def quoted(text: str) -> str:
     """Somebody's text on one line, cut, in quotation marks."""
     line = " ".join(text.split())
     return f"“{line if len(line) <= MOST_QUOTED else line[: MOST_QUOTED - 1] + '…'}”"
+
+
+def amount(units: int) -> str:
+    """An amount to hundredths, halves away from zero, "<0.01" for less: news, not accounts (`node.explain` has every digit)."""
+    hundredths = (abs(units) * 100 + CWT // 2) // CWT
+    if units and not hundredths:
+        return "<0.01"
+    whole, part = divmod(hundredths, 100)
+    return f"{'−' * (units < 0)}{whole:,}{f'.{part:02d}' if part else ''}"
+
+
+def cwt(units: int) -> str:
+    """`amount` of tokens."""
+    return f"{amount(units)} CWT"
 
 
 def title_of(description: str) -> str:
@@ -53,7 +67,7 @@ def _reviewed(a: Mapping[str, Any]) -> Told:
 def _voted(a: Mapping[str, Any]) -> Told:
     side = {0: "against", 1: "for", 2: "as abstaining on"}.get(a["support"], "with split weight on")
     reason = f", {quoted(a['reason'])}" if a["reason"] else ""
-    return a["voter"], f"voted {side} a proposal with {cwt(a['weight']).removesuffix(' CWT')} votes{reason}"
+    return a["voter"], f"voted {side} a proposal with {amount(a['weight'])} votes{reason}"
 
 
 def _published(a: Mapping[str, Any]) -> Told:

@@ -69,6 +69,18 @@ async def test_members_release_their_model(tmp_path):
         async with asyncio.timeout(400):
             release = await story.play(1)
         await watcher.poll()
+        measured = await asyncio.to_thread(command, net.members[0].config, "round", "measure")
+        page = tmp_path / "audit.html"
+        words = ("audit", "--rescore", "all", "--html", str(page))
+        audit = await asyncio.to_thread(command, net.members[1].config, *words)
+        fetched = await asyncio.to_thread(command, net.members[2].config, "guideline", "fetch")
+    assert [row["round"] for row in measured["rounds"]] == [0, 1]
+    kept = json.loads((net.members[0].folder / "data" / "evaluations.json").read_bytes())
+    assert kept["values"] == {str(row["round"]): row["value"] for row in measured["rounds"]}
+    assert audit["ok"], audit["findings"]
+    assert audit["checked"]["gains scored again"] == 3  # the trained ones; what cannot be read is not scored
+    assert "<html" in page.read_text("utf-8")
+    assert fetched["changed"] == []
     assert release["version"] == "1.0.0"
     assert release["model_hash"] == played.proposal.model_hash.hex()
     assert list(release["scores_ppm"]) == [BENCHMARK]
@@ -90,6 +102,14 @@ async def test_members_release_their_model(tmp_path):
     for member in net.members[:-1]:
         assert member.address in card
         assert member.repositories[0].split("-")[0] in card
+
+
+def command(config, *words):
+    """A command on a member's machine, beside its running node; its JSON answer."""
+    line = [sys.executable, "-m", "node.cli", *words, "--json", "--config", str(config)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 THREE_LINES = """

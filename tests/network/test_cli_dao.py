@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 import pytest
-from played import MEMBERS, Played
+from played import GUARDIAN, MEMBERS, Played
 
 from node.dao import acts, publishing
 from node.dao.folder import fetch_release
@@ -96,6 +96,20 @@ async def test_votes_on_the_command_line(played: Played, tmp_path: Any) -> None:
     assert "no proposal '9'" in gone.stderr
     late = await me.run("dao", "cancel", "1", code=4)
     assert "Only its proposer can cancel" in late.stderr
+
+
+async def test_the_guardian_cancels_a_proposal_and_nobody_else(played: Played) -> None:
+    me, guardian = Shell(played, 4), Shell(played, GUARDIAN)
+    await me.json("dao", "convert")
+    await played.pass_time(1)
+    assert (await me.json("dao", "propose", "setting", "voting-delay", "6"))["number"] == 1
+    await played.pass_time(played.network.manifest.params.governance.voting_delay + 1)
+    late = await me.run("dao", "cancel", "1", code=4)  # its own, but the vote has begun
+    assert "before the vote" in late.stderr
+    assert (await guardian.json("dao", "cancel", "1"))["block"]
+    assert (await me.json("dao", "list"))[0]["state"] == "cancelled"
+    refused = await me.run("dao", "vote", "1", "for", code=2)
+    assert "it is cancelled" in refused.stderr
 
 
 async def try_others(me: Shell, receiver: str) -> None:

@@ -39,13 +39,14 @@ def good():
         for number in (1, 2)
     ]
     line = {"round": 1, "verdict": "ACCEPTED", "gain_ppm": 5, "trainer": "7", "verifier": "2", "attester": "1"}
+    bad = {"round": 1, "verdict": "REJECTED", "gain_ppm": -5, "trainer": "0", "verifier": "2", "attester": "1"}
     return {
         "duration_s": 100.0,
         "settings": {"seed": 0},
         "rounds": rounds,
-        "rewards": {**dict.fromkeys(HONEST, "10"), ATTACKER: "0"},
+        "rewards": {**dict.fromkeys(HONEST, "10"), ATTACKER: "3"},
         "stakes": {**dict.fromkeys(HONEST, "100"), ATTACKER: "90"},
-        "why": {address: [line] for address in everybody},
+        "why": {address: [dict(bad if address == ATTACKER else line)] for address in everybody},
         "attacker": [ATTACKER],
         "names": {address: f"node {i} <x>" for i, address in enumerate(everybody)},
         "repositories": {address: ["repo"] for address in everybody},
@@ -67,8 +68,8 @@ def good():
                 "number": 1, "id": "5", "for": "40", "against": "0", "abstain": "0", "quorum": "10", "executed": True,
                 "votes": dict.fromkeys(HONEST, "10"), "decided_this_release": True,
             },
-            "credits": dict.fromkeys(HONEST, "25"),
-            "credit_total": "100",
+            "credits": {**dict.fromkeys(HONEST, "25"), ATTACKER: "3"},
+            "credit_total": "103",
             "folder": "build/demo/release",
             "verified": {"ok": True, "checked": 12, "findings": []},
             "loaded": {"right": 3, "asked": 3, "dimensions": 384, "peft_difference": 1e-7},
@@ -106,7 +107,9 @@ def change(path, value):
         (change(["rewards", HONEST[0]], "0"), "every honest node earned a reward"),
         (change(["audit", "ok"], value=False), "the audit rebuilt"),
         (lambda s: s["rounds"][1]["accepted"].append(ATTACKER), "no poisoned update was accepted"),
-        (change(["rewards", ATTACKER], "1"), "the attackers earned 0"),
+        (change(["why", ATTACKER, 0, "trainer"], "1"), "the attackers' updates earned 0"),
+        (change(["rewards", ATTACKER], "4"), "the attackers' updates earned 0"),
+        (change(["rewards", HONEST[2]], "6"), "every attacker earned less than half"),
         (change(["stakes", ATTACKER], "100"), "the attackers lost stake"),
         (change(["baseline", "federated"], 0.30), "beats the pretrained one"),
         (change(["baseline", "federated"], 0.317), "beats the mean of the honest clients"),
@@ -122,7 +125,7 @@ def change(path, value):
         (change(["release", "loaded", "right"], 2), "transformers and peft load"),
         (change(["release", "loaded", "peft_difference"], 0.1), "transformers and peft load"),
         (change(["release", "credits", HONEST[0]], "24"), "the shares of the release"),
-        (change(["release", "credits"], {ATTACKER: "100"}), "attackers own nothing"),
+        (change(["release", "credits"], {ATTACKER: "103"}), "an attacker's is what it earned without"),
     ],
 )
 def test_what_did_not_happen_fails_a_required_claim(broken, text):

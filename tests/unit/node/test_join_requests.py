@@ -33,6 +33,7 @@ from node.membership.request import (
     Identity,
     Source,
     canonical,
+    read_json,
 )
 from node.membership.review import Review, shortened
 from node.membership.review import parse as parse_review
@@ -148,6 +149,13 @@ def test_bytes_that_are_not_those_in_the_transaction():
     request, checks = judge(signed(body()).encode(), request_hash=bytes(32))
     assert request is None
     assert failed(checks) == ["hash: the bytes do not have the hash in the application's transaction"]
+
+
+def test_a_file_is_read_up_to_its_largest_size_and_no_byte_further():
+    data = canonical({"a": "b" * 50})
+    assert read_json(data, "file", len(data)) == {"a": "b" * 50}
+    with pytest.raises(RemoteProtocolError, match=f"has {len(data)} bytes; at most {len(data) - 1} are read"):
+        read_json(data, "file", len(data) - 1)
 
 
 GOOD = signed(body()).encode()
