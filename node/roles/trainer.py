@@ -28,7 +28,10 @@ def _commit(view: View, found: Round) -> list[Action]:
     # The contract wants eligibility from before the opening, so that nobody joins with knowledge of the round.
     if member.status is not MemberStatus.ACTIVE or member.active_since >= found.opened_at or view.me in found.commits:
         return []
-    opening = view.facts_of(found.number).update
+    facts = view.facts_of(found.number)
+    if facts.withheld:
+        return []  # who does not commit loses the round's reward and nothing else
+    opening = facts.update
     if opening is None:
         return [TrainUpdate(found.number)]
     commitment = update_commitment(
