@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from node.branch import Branch
 from node.executor import Executor
 from node.following import wanted
-from node.ports import EVENT_CHUNK, Chain, Clock, Gossip
+from node.ports import Chain, Clock, Gossip
 from node.protocol import messages
 from node.protocol.cid import cid_from_digest
 from node.protocol.errors import (
@@ -28,7 +29,7 @@ from node.protocol.errors import (
     RemoteProtocolError,
     TransactionReverted,
 )
-from node.protocol.state import State, apply
+from node.protocol.state import State
 from node.protocol.types import Address, Call, CourtParams, Phase, RoundParams, Scoring
 from node.roles import attester, challenger, juror, keeper, membership, steward, trainer, verifier
 from node.roles.actions import Action, FollowGuideline, Submit
@@ -108,7 +109,7 @@ class Driver:
     on_status: Callable[[dict[str, Any]], None] | None = None
     state: State = field(default_factory=State)
     polled_at: float = 0.0
-    _next_block: int = 0
+    _branch: Branch | None = None
     _running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _done: set[str] = field(default_factory=set)
     _failed: dict[str, _Attempt] = field(default_factory=dict)
@@ -117,7 +118,6 @@ class Driver:
     _refusal: str = ""
     _notice: str = ""
     _now: int = 0
-    _is_founded: bool = False
 
     @property
     def _chain(self) -> Chain:
@@ -130,7 +130,6 @@ class Driver:
 
     async def run(self) -> None:
         """Loop until cancelled or finished. Running actions are cancelled and awaited on the way out."""
-        self._next_block = self.config.first_block
         self.executor.facts = self.executor.store.load_facts()
         listener = self._start_listener()
         try:
@@ -154,16 +153,15 @@ class Driver:
         Raises:
             ChainError: the chain could not be read; the state is as of the last block read.
         """
-        if not self._is_founded:
+        if self._branch is None:
             _phase, founded_at = await self._chain.read(Call("RoundManager", "phaseOf", (0,)))
-            self.state, self._is_founded = State(last_round_ended_at=founded_at), True
-        head = await self._chain.head()
+            founding = State(last_round_ended_at=founded_at)
+            self._branch = Branch(self._chain, self.config.first_block, founding, self._forget)
+        try:
+            head = await self._branch.advance()
+        finally:
+            self.state = self._branch.state
         changed = self._now != head.timestamp
-        while self._next_block <= head.number:
-            last = min(head.number, self._next_block + EVENT_CHUNK - 1)
-            for event in await self._chain.events(self._next_block, last):
-                self.state = apply(self.state, event)
-            self._next_block = last + 1
         self._now = head.timestamp
         self._reap()
         view = self._view(head.number, head.timestamp)
@@ -172,6 +170,11 @@ class Driver:
         await self._say_hello()
         if changed and self.on_status is not None:
             self.on_status(self.status(head.number))
+
+    def _forget(self) -> None:
+        """After a reorganisation nothing counts as done: what the chain still has, the roles see in the state."""
+        self._done.clear()
+        self._failed.clear()
 
     def _view(self, block: int, now: int) -> View:
         return View(

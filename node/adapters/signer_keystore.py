@@ -81,11 +81,7 @@ class KeystoreSigner:
         Raises:
             KeystoreError: the file exists or cannot be written, or the password or key is unfit.
         """
-        secret = _read_password(password)
-        if len(secret) < _MIN_PASSWORD:
-            raise KeystoreError(
-                f"The keystore password has {len(secret)} characters.", hint=f"Use at least {_MIN_PASSWORD}."
-            )
+        secret = _new_password(password)
         account = _account(secrets.token_bytes(32) if key is None else key)
         document = Account.encrypt(account.key, secret, kdf="scrypt", iterations=scrypt_n)
         _write_new(path, json.dumps(document, sort_keys=True).encode() + b"\n")
@@ -114,6 +110,33 @@ class KeystoreSigner:
         claimed = str(document.get("address", "")).lower().removeprefix("0x")
         if claimed and claimed != signer.address[2:].lower():
             raise _damaged(path, f"it names the account 0x{claimed} but holds another key")
+        return signer
+
+    @classmethod
+    def change_password(
+        cls, path: Path, old: PasswordSource, new: PasswordSource, *, scrypt_n: int = SCRYPT_N
+    ) -> KeystoreSigner:
+        """Encrypt the same key under another password, with new salt and initialisation vector; the file changes whole or not at all.
+
+        Copies that were made before (backups) keep the old password.
+
+        Raises:
+            KeystoreError: the keystore does not open, cannot be written, or the new password is unfit or the old one.
+        """
+        secret = _new_password(new)
+        signer = cls.load(path, old)
+        if secret == _read_password(old):
+            raise KeystoreError("The new password is the old one.", hint="Write another one into the new file.")
+        key = signer.__account.key  # noqa: SLF001 - our own class
+        document = Account.encrypt(key, secret, kdf="scrypt", iterations=scrypt_n)
+        temporary = _write_beside(path, json.dumps(document, sort_keys=True).encode() + b"\n")
+        try:
+            cls.load(temporary, lambda: secret)  # what cannot be opened must not take the place of what can
+            temporary.replace(path)
+        except OSError as error:
+            raise KeystoreError(f"The keystore {path} cannot be replaced: {error.strerror}.") from error
+        finally:
+            temporary.unlink(missing_ok=True)
         return signer
 
     @classmethod
@@ -250,16 +273,19 @@ def _read_private(path: Path, kind: str) -> bytes:
     return data
 
 
+def _new_password(source: PasswordSource) -> str:
+    secret = _read_password(source)
+    if len(secret) < _MIN_PASSWORD:
+        raise KeystoreError(
+            f"The keystore password has {len(secret)} characters.", hint=f"Use at least {_MIN_PASSWORD}."
+        )
+    return secret
+
+
 def _write_new(path: Path, data: bytes) -> None:
     """Create ``path`` whole or not at all, mode 0600, never over an existing file."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    temporary = _write_beside(path, data)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
         os.link(temporary, path)  # fails if the name is taken, unlike rename
     except FileExistsError:
         raise KeystoreError(
@@ -268,5 +294,21 @@ def _write_new(path: Path, data: bytes) -> None:
     except OSError as error:
         raise KeystoreError(f"The keystore {path} cannot be written: {error.strerror}.") from error
     finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        temporary.unlink(missing_ok=True)
+
+
+def _write_beside(path: Path, data: bytes) -> Path:
+    """Write a new file of mode 0600 in the folder of ``path``, flushed to disk; its name. Nothing is left where that fails."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise KeystoreError(f"The keystore {path} cannot be written: {error.strerror}.") from error
+    return temporary

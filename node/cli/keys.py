@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from node.cli.base import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -32,3 +37,22 @@ def keys_show(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
     from node.runtime import load_signer
 
     say({"address": load_signer(resolve(config, None)).address}, as_json=as_json)
+
+
+@keys_app.command("password")
+def keys_password(
+    new_password_file: Annotated[Path, typer.Argument(help="File whose first line is the new password (mode 600).")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Encrypt this node's key under a new password. The address stays; a running node is not disturbed."""
+    from node.adapters.signer_keystore import KeystoreSigner
+    from node.runtime import ACCOUNT_FILE
+
+    settings = resolve(config, None)
+    path = settings.keys.folder / ACCOUNT_FILE
+    signer = KeystoreSigner.change_password(path, settings.keys.password_file, new_password_file)
+    found = {"address": signer.address, "keystore": str(path), "old_password_file": str(settings.keys.password_file)}
+    say(found, as_json=as_json)
+    if not as_json:
+        say({"next": f"mv {new_password_file} {settings.keys.password_file}, and make a new backup"}, as_json=False)

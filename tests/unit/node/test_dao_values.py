@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from incentives.rewards import CWT
 from incentives.voting import voting_units
 from node.adapters.abi import contract_abi
-from node.dao import advice
+from node.dao import advice, releases
 from node.dao.ballots import choice, find, shares, split_params
 from node.dao.calls import SETTINGS, Action, cwt, decode, describe, duration, from_name, to_name
 from node.dao.card import Facts, card, privacy_of, repositories
@@ -402,9 +402,20 @@ def test_candidates_in_files():
     ):
         with pytest.raises(ConfigError):
             Candidate.parse(json.dumps({**value, **change}).encode())
-    for data in (b"[", b"x" * 100_000):
-        with pytest.raises(ConfigError):
-            Candidate.parse(data)
+    with pytest.raises(ConfigError, match="is not JSON"):
+        Candidate.parse(b"[")
+    long = one.to_json() + b" " * 100_000
+    with pytest.raises(ConfigError, match=f"has {len(long)} bytes; at most"):
+        Candidate.parse(long)
+
+
+def test_releases_by_number():
+    known = catalogue(release(1, 0, {"a": 1}), release(2, 1, {"a": 2}))
+    assert (releases.find(known, 1).number, releases.find(known, 0).number) == (1, 2)
+    with pytest.raises(ConfigError, match="no release 3"):
+        releases.find(known, 3)
+    with pytest.raises(ConfigError, match="no release yet"):
+        releases.find(catalogue(), 0)
 
 
 def test_versions():

@@ -74,7 +74,7 @@ def test_the_guidelines_we_ship_can_be_honoured(path):
         ("update.learning.lookahead", [0.5], "first 0"),
         ("update.learning.max_norm", 6.0, "malformed"),
         ("update.learning.task", "code_search", "already"),
-        ("data.learning.task", "poetry", "code_search"),
+        ("data.learning.task", "poetry", "data.task says code_search"),
         ("architecture.learning.base_hash", ..., "base_hash"),
         ("architecture.learning.lora_targets", ["query", "query"], "distinct"),
         ("versioning.metric", "bleu", "mrr"),
@@ -90,6 +90,13 @@ def test_a_fault_names_its_line(line, value, why):
         return
     assert [fault.line for fault in faults] == [line]
     assert why in faults[0].why
+
+
+def test_a_guideline_without_learning_has_no_fault_there():
+    documents = copy.deepcopy(DOCUMENTS)
+    for name in documents:
+        documents[name].pop("learning", None)
+    assert faults_of(Guideline(documents)) == []
 
 
 def test_every_wrong_line_is_named():

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from join_requests import ME, OFFER, PEER, ROWS, body, community, guideline, signed
 
 from aggregation.bundle import encode
 from node.membership.checks import failed
-from node.membership.judge import Judge
+from node.membership.judge import Judge, model_cid
 from node.membership.measure import Gain, gains, with_update
 from node.membership.request import SampleUpdate
 from node.protocol.cid import compute_cid, digest_from_cid
 from node.protocol.errors import BlobCorrupt, BlobStoreDown, BlobTooLarge, BlobUnavailable, TrainingError
-from node.protocol.round import Round
+from node.protocol.guideline import Guideline
+from node.protocol.round import Proposal, Round
 from node.protocol.state import Application, State
 from node.store import sha256
 
@@ -57,6 +60,16 @@ class World:
         digest = digest_from_cid(compute_cid(self.data))
         checks = await judge.all_checks(Application(1, ME.address, sha256(self.data), digest, PEER))
         return judge, failed(checks)
+
+
+def test_a_model_is_found_as_parent_or_as_result_of_a_round():
+    parent, result = (bytes([1]) * 32, bytes([2]) * 32), (bytes([3]) * 32, bytes([4]) * 32)
+    found = Round(1, ME.address, *parent, 1, bytes(32), bytes(32), 1, 1, 1)
+    found = replace(found, proposal=Proposal(ME.address, bytes(32), *result, 3))
+    state = State(rounds={1: found})
+    assert model_cid(state, parent[0]) == parent[1]
+    assert model_cid(state, result[0]) == result[1]
+    assert model_cid(state, bytes(32)) is None
 
 
 async def test_everything_there_and_kept_for_measuring():
@@ -116,12 +129,14 @@ class Meter:
         return {"mrr": float(decode(checkpoint, max_bytes=1 << 20)["layer"].mean()) * len(benchmark)}
 
 
-async def test_gains_are_those_of_the_whole_update():
+async def test_gains_are_those_at_the_verifiers_step():
     found = await gains(Meter(), PARENT, GOOD, {"one": b"x", "two": b"xx", "three": b"bad"}, guideline())
-    assert [gain.change("mrr") for gain in found[:2]] == [0.5, 1.0]
+    assert [gain.change("mrr") for gain in found[:2]] == [0.125, 0.25]  # a quarter of the update: the default step
     assert found[2] == Gain("three", {}, {}, "Line 1 of the data file is not JSON.")
     (alone,) = await gains(Meter(), PARENT, None, {"one": b"x"}, guideline())
     assert alone.before == alone.after == {"mrr": 0.0}
-    assert with_update(with_update(PARENT, GOOD, guideline()), GOOD, guideline()) == encode(
-        {"layer": np.ones((4, 4), np.float32)}
-    )
+    twice = with_update(with_update(PARENT, GOOD, guideline()), GOOD, guideline())
+    assert twice == encode({"layer": np.full((4, 4), 0.25, np.float32)})
+    asked = guideline().documents
+    asked = {**asked, "update": {**asked["update"], "learning": {"eta": 1.0}}}
+    assert with_update(PARENT, GOOD, Guideline(asked)) == GOOD

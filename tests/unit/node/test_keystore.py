@@ -95,6 +95,48 @@ def test_short_password_is_refused(tmp_path: Path):
     assert not (tmp_path / "a").exists()
 
 
+def test_the_password_changes_and_the_key_stays(path: Path):
+    before = json.loads(path.read_text())
+    signer = KeystoreSigner.change_password(path, ask, lambda: "battery staple", scrypt_n=CHEAP)
+    assert signer.address == ADDRESS
+    assert KeystoreSigner.load(path, lambda: "battery staple").derive(b"a") == signer.derive(b"a")
+    with pytest.raises(KeystoreError, match="did not open"):
+        KeystoreSigner.load(path, ask)
+    after = json.loads(path.read_text())
+    assert after["crypto"]["kdfparams"]["salt"] != before["crypto"]["kdfparams"]["salt"]
+    assert after["crypto"]["cipherparams"]["iv"] != before["crypto"]["cipherparams"]["iv"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (PASSWORD, "1234567", "at least 8"),
+        ("wrong horse", "battery staple", "did not open"),
+        (PASSWORD, PASSWORD, "is the old one"),
+    ],
+)
+def test_a_password_that_cannot_change_leaves_the_file_as_it_was(path: Path, old: str, new: str, said: str):
+    before = path.read_bytes()
+    with pytest.raises(KeystoreError, match=said):
+        KeystoreSigner.change_password(path, lambda: old, lambda: new, scrypt_n=CHEAP)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_keystore_that_cannot_be_replaced_stays(path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(_self: Path, _target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = path.read_bytes()
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(KeystoreError, match="No space left"):
+        KeystoreSigner.change_password(path, ask, lambda: "battery staple", scrypt_n=CHEAP)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("key", [b"", b"\x00" * 32, b"\x01" * 31, b"\xff" * 32])
 def test_bytes_that_are_no_key_are_refused_and_not_shown(key: bytes):
     with pytest.raises(KeystoreError) as caught:
@@ -271,3 +313,26 @@ def test_libraries_do_not_loosen_the_recursion_limit() -> None:
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert result.stdout == "bounded\n", result.stderr
+
+
+def test_the_command_encrypts_the_key_anew_and_says_what_is_next(tmp_path: Path):
+    from typer.testing import CliRunner
+
+    from node import cli
+    from node.cli.base import app
+
+    assert cli.__doc__
+    for name, text in (("password", PASSWORD), ("new", "battery staple")):
+        (tmp_path / name).touch(mode=0o600)
+        (tmp_path / name).write_text(text + "\n")
+    KeystoreSigner.create(tmp_path / "account.json", ask, key=KEY, scrypt_n=CHEAP)
+    config = tmp_path / "commonweight.toml"
+    config.write_text('[keys]\nfolder = "."\npassword_file = "password"\n')
+    done = CliRunner().invoke(app, ["keys", "password", str(tmp_path / "new"), "--json", "-c", str(config)])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["address"] == ADDRESS
+    again = CliRunner().invoke(app, ["keys", "password", str(tmp_path / "new"), "-c", str(config)])
+    assert isinstance(again.exception, KeystoreError)  # `cli.main` makes it exit code 3
+    (tmp_path / "new").replace(tmp_path / "password")
+    shown = CliRunner().invoke(app, ["keys", "show", "--json", "-c", str(config)])
+    assert json.loads(shown.stdout)["address"] == ADDRESS
