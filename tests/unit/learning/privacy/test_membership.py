@@ -93,6 +93,15 @@ def test_no_attack_finds_anything_where_training_left_no_trace() -> None:
         assert abs(found.value - 0.5) < 0.06
 
 
+def test_the_likelihood_ratio_is_taken_against_shadows_without_the_example_only() -> None:
+    shadows, is_out = np.array([[1.0, 3.0], [3.0, 0.5]]), np.array([[True, True], [True, False]])
+    # Means 2 and 3, common deviation √(((1−2)² + (3−2)²) / 1) = √2; a loss at its mean has −log Φ(0) = log 2, lower ones more.
+    at_mean = lira_offline(np.array([2.0, 3.0]), shadows, is_out)
+    assert at_mean == pytest.approx([np.log(2)] * 2)
+    below = lira_offline(np.array([2.0 - 2**0.5, 3.0]), shadows, is_out)
+    assert below == pytest.approx([-np.log(0.15865525393145707), np.log(2)])
+
+
 def test_the_likelihood_ratio_needs_shadows_that_lack_the_example() -> None:
     losses, shadows = np.ones(3), np.ones((2, 3))
     with pytest.raises(DataError, match="every shadow"):
