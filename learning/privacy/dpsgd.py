@@ -92,9 +92,7 @@ def fit_private(
         negatives = draw.choice(len(public), min(len(public), spec.batch_size), replace=False)
         sums, loss = _clipped_sums(model, pairs, public, rows, negatives, spec=spec)
         for name, parameter in parameters.items():
-            noise = gaussian(parameter.numel(), source).reshape(tuple(parameter.shape))
-            noisy = sums[name] + torch.from_numpy(noise).to(parameter) * (spec.noise_multiplier * spec.privacy_clip)
-            parameter.grad = noisy / (rate * len(pairs))
+            parameter.grad = _noised(sums[name], spec, source) / (rate * len(pairs))
         fraction = min((step + 1) / warm, (steps - step) / max(1, steps - warm))
         optimiser.param_groups[0]["lr"] = spec.learning_rate * fraction
         optimiser.step()
@@ -180,6 +178,12 @@ def _clipped_sums(
         name: torch.einsum("b,bor->or", factors, torch.nan_to_num(g, 0.0, 0.0, 0.0)) for name, g in gradients.items()
     }
     return sums, float(values.mean())
+
+
+def _noised(total: Tensor, spec: LearningSpec, source: Source) -> Tensor:
+    """``total`` + N(0, (σC)²) in every coordinate."""
+    noise = torch.from_numpy(gaussian(total.numel(), source).reshape(tuple(total.shape))).to(total)
+    return total + noise * (spec.noise_multiplier * spec.privacy_clip)
 
 
 @contextmanager
