@@ -164,6 +164,14 @@ bench-compression: setup ## bytes of compressed updates against the task metric;
 bench-economics: setup ## what honest and dishonest strategies earn; writes build/bench/economics.json
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.economics
 
+.PHONY: bench-privacy
+bench-privacy: setup ## what the leak audit stops and passes, its cost, use against ε; writes build/bench/privacy.json
+	OMP_NUM_THREADS=1 $(PY) -m benchmarks.privacy
+
+.PHONY: bench-scoring
+bench-scoring: setup ## the verifier's score: spread over runs, threads, precisions against tau; cost; writes build/bench/scoring.json
+	OMP_NUM_THREADS=1 $(PY) -m benchmarks.scoring
+
 .PHONY: bench-audit
 bench-audit: setup ## a full audit of 100 rounds, and every way of tampering with a history; writes build/bench/audit.json
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.audit

@@ -112,6 +112,17 @@ class LearningSection:
 
 
 @dataclass(frozen=True, slots=True)
+class PrivacySection:
+    """What may leave this node."""
+
+    audit: bool = field(default=True, metadata={"help": "look for leaks in the own update, publish none that fails"})
+    max_auc: float = field(default=0.7, metadata={"help": "limit of membership inference's AUC; 0.5 is guessing"})
+    max_tpr: float = field(
+        default=0.1, metadata={"help": "limit of its true-positive rate at 1 % false positives; 0.01 is guessing"}
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class StewardSection:
     """What a benchmark steward opens."""
 
@@ -169,6 +180,7 @@ class Config:
     ipfs: IpfsSection = field(default_factory=IpfsSection)
     p2p: P2PSection = field(default_factory=P2PSection)
     learning: LearningSection = field(default_factory=LearningSection)
+    privacy: PrivacySection = field(default_factory=PrivacySection)
     steward: StewardSection = field(default_factory=StewardSection)
     review: ReviewSection = field(default_factory=ReviewSection)
     pace: PaceSection = field(default_factory=PaceSection)
@@ -296,7 +308,7 @@ def _convert(value: Any, kind: Any, name: str, path: Path) -> Any:
             return float(value)
     if kind == tuple[str, ...] and isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
         return tuple(value)
-    if kind in (str, int) and type(value) is kind:
+    if kind in (str, int, bool) and type(value) is kind:
         return value
     shown = getattr(kind, "__name__", str(kind))
     raise ConfigError(f"{path}: {name} is {value!r}, expected {'a list of texts' if shown == 'tuple' else shown}.")
@@ -308,7 +320,9 @@ def describe() -> list[tuple[str, str, Any, str]]:
     for section, kind in _sections().items():
         hints = get_type_hints(kind)
         for item in fields(kind):
-            shown = {Path: "path", str: "text", int: "integer", float: "number"}.get(hints[item.name], "list of texts")
+            shown = {Path: "path", str: "text", int: "integer", float: "number", bool: "true or false"}.get(
+                hints[item.name], "list of texts"
+            )
             rows.append((f"{section}.{item.name}", shown, item.default, str(item.metadata["help"])))
     return rows
 

@@ -369,5 +369,6 @@ class Driver:
                 for number, known in self.executor.facts.items()
                 if any(reason for _, reason in known.fetched.values())
             },
+            "withheld": {str(n): known.withheld for n, known in self.executor.facts.items() if known.withheld},
             "notes": {str(number): values for number, values in self.executor.notes.items()},
         }

@@ -40,6 +40,7 @@ from node.protocol.errors import (
     BlobTooLarge,
     BlobUnavailable,
     ChainError,
+    LeakFound,
     LocalProtocolError,
     TrainingError,
 )
@@ -290,7 +291,12 @@ class Executor:
     async def _train(self, found: Round) -> None:
         assert self.ports.trainer is not None, "a node without a trainer port must not have the trainer role"
         checkpoint = await self.model(found.parent_model_hash, found.parent_model_cid)
-        result = await self.ports.trainer.train(TrainJob(found.number, checkpoint, self.seed))
+        try:
+            result = await self.ports.trainer.train(TrainJob(found.number, checkpoint, self.seed))
+        except LeakFound as error:
+            log.warning("round %d goes on without us: %s", found.number, error)
+            self._learn(found.number, replace(self.facts_of(found.number), withheld=str(error)))
+            return
         update = await self._compressed(found, result.update)
         audience = found.audience if is_confidential(self.guideline) else b""
         if audience:

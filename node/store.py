@@ -192,6 +192,7 @@ def facts_to_json(facts: Facts) -> dict[str, Any]:
         "word": _word_to_json(facts.word),
         "retry_word": _word_to_json(facts.retry_word),
         "ballots": {str(dispute): _word_to_json(ballot) for dispute, ballot in facts.ballots.items()},
+        "withheld": facts.withheld,
         "aggregate": None
         if facts.aggregate is None
         else [facts.aggregate.secret.hex(), facts.aggregate.model_hash.hex(), facts.aggregate.cid.hex()],
@@ -225,6 +226,7 @@ def _facts(value: Mapping[str, Any]) -> Facts:
         fetched={int(index): (Fetched(pair[0]), str(pair[1])) for index, pair in value["fetched"].items()},
         word=None if word is None else _word_from_json(word),
         retry_word=None if retry is None else _word_from_json(retry),
+        withheld=str(value.get("withheld", "")),
         ballots={int(dispute): _word_from_json(ballot) for dispute, ballot in value["ballots"].items()},
         aggregate=None if aggregate is None else AggregateFact(*(bytes.fromhex(part) for part in aggregate)),
         # Not there in what was written before updates could be encrypted.

@@ -20,6 +20,7 @@ CommonweightError                 exit 1
 ├── AuditFailed                        8   the history does not add up
 ├── TrainingError                      9   local training, scoring or its data
 │   └── SliceUnusable                  (the rows of a benchmark slice are none of the task's)
+├── LeakFound                     10   a leak audit failed: what was trained gives away what it was trained on
 ├── RemoteProtocolError                    a peer broke the protocol: costs the peer, never us
 └── LocalProtocolError                     our own bug: crashes
 ```
@@ -144,6 +145,12 @@ class TrainingError(CommonweightError):
 
 class SliceUnusable(TrainingError):
     """The rows of a benchmark slice cannot be read, or are too few to say anything."""
+
+
+class LeakFound(CommonweightError):
+    """What was trained gives away what it was trained on, so it must not be published."""
+
+    exit_code = 10
 
 
 class RemoteProtocolError(CommonweightError):

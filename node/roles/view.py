@@ -45,6 +45,7 @@ class Facts:
     Attributes:
         update: our trained update, kept private until the reveal phase.
         update_stored: its bytes are published.
+        withheld: why our update of this round stays with us; empty if it does not.
         benchmark: the slice we committed to as steward.
         benchmark_stored: its bytes are published.
         fetched: what came of each revealed update, by index, with the reason where it was refused.
@@ -69,6 +70,7 @@ class Facts:
     audience: bytes = b""
     keys: Mapping[int, bytes] = field(default_factory=dict)
     keys_published: bool = False
+    withheld: str = ""
 
 
 @dataclass(frozen=True, slots=True)
