@@ -78,16 +78,19 @@ def found(documents: dict[str, dict[str, Any]], base_model: Path | None, *, rows
     return Founding(guideline, model, benchmark, folder)
 
 
-def found_tiny(folder: Path, cache: Path) -> Founding:
+def found_tiny(folder: Path, cache: Path, *, outer_learning_rate: float | None = None) -> Founding:
     """A community whose random model trains in a second: for what is about the network and not about learning.
 
     Args:
         folder: gets the model.
         cache: folder for extracted pairs.
+        outer_learning_rate: of the guideline's outer step; None: its own.
     """
     from learning.models.tiny import write_tiny_model  # noqa: PLC0415 - imports torch
 
     documents = json.loads(GUIDELINE.read_bytes())
     documents["architecture"]["learning"] |= {"model": "tiny", "lora_layers": 1, "lora_rank": 4, "lora_alpha": 8.0}
     documents["update"]["learning"] |= {"samples_per_round": 64, "batch_size": 32, "lookahead": [0.0]}
+    if outer_learning_rate is not None:
+        documents["update"]["outer_learning_rate"] = outer_learning_rate
     return found(documents, write_tiny_model(folder), rows=TINY_ROWS, cache=cache)
