@@ -178,6 +178,13 @@ bench-ckks: ## homomorphic averaging (TenSEAL, in an environment of its own); wr
 	@benchmarks/ckks/setup.sh .venv-ckks
 	OMP_NUM_THREADS=1 .venv-ckks/bin/python benchmarks/ckks/measure.py
 
+# make soak SOAK_ROUNDS=200 EVERY=10 SEED=0
+SOAK_ROUNDS ?= 200
+EVERY ?= 10
+.PHONY: soak
+soak: setup ## rounds on a real network while members are killed by kill -9; build/soak.json
+	@$(PY) -m deploy.soak --rounds $(SOAK_ROUNDS) --every $(EVERY) --seed $(SEED)
+
 .PHONY: clean
 clean: ## remove what builds made (not the installed environments)
 	rm -rf build contracts/out contracts/cache

@@ -53,9 +53,10 @@ def dashboard(
 
 
 async def _serve(settings: Config, port: int, *, sign: bool, open_page: bool, as_json: bool) -> None:
+    from node.dao.files import open_files
     from node.web.serve import serving
 
-    async with serving(settings, port=port, sign=sign) as served:
+    async with open_files(settings) as files, serving(settings, port=port, sign=sign, fetch=files.read) as served:
         if as_json:
             console.print_json({"url": served.url, "port": served.port, "sign": sign})
         else:

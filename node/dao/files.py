@@ -7,7 +7,7 @@ import json
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -54,6 +54,11 @@ class CommandFiles:
     config: Config
     folder: Path
     store: BlobStore | None = None
+    _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def read(self, cid: Cid, max_bytes: int) -> bytes:
+        """`get`, as what reads requests to join calls it."""
+        return await self.get(cid, max_bytes=max_bytes)
 
     async def get(self, cid: Cid, *, max_bytes: int) -> bytes:
         """Bytes of a CID: the public benchmark from our own disk, anything else from IPFS.
@@ -92,11 +97,12 @@ class CommandFiles:
         return cid
 
     async def _opened(self) -> BlobStore:
-        if self.store is None:
-            self.store = await open_blobs(self.config, self.folder / "ipfs")
-            for address in own_addresses(self.config):
-                await self.store.connect(address)
-        return self.store
+        async with self._opening:
+            if self.store is None:
+                self.store = await open_blobs(self.config, self.folder / "ipfs")
+                for address in own_addresses(self.config):
+                    await self.store.connect(address)
+            return self.store
 
 
 def own_addresses(config: Config) -> list[str]:

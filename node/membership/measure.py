@@ -1,13 +1,18 @@
-"""What a sample update does: the community's model without and with it, on benchmarks and offered test sets."""
+"""What a sample update does: the community's model without and with it, on benchmarks and offered test sets.
+
+It is tried at the step at which verifiers try the updates of a round (the guideline's ``eta``): one client's update is meant to be
+averaged with others', and taken whole it overshoots (docs/join.md has figures).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from aggregation.bundle import decode, encode
+from learning.spec import LearningSpec
 from node.combine import decode_update, model_tensors, trainable_schema
 from node.ports import Trainer
 from node.protocol.errors import TrainingError
@@ -29,7 +34,7 @@ class Gain:
 
 
 def with_update(parent: bytes, update: bytes, guideline: Guideline) -> bytes:
-    """Checkpoint of parent + update, in float32.
+    """Checkpoint of parent + eta·update, in float32.
 
     Args:
         parent: encoded checkpoint.
@@ -38,8 +43,15 @@ def with_update(parent: bytes, update: bytes, guideline: Guideline) -> bytes:
     """
     base = decode(parent, max_bytes=guideline.update.max_bytes)
     moved = decode_update(update, trainable_schema(base, guideline), guideline)
-    added = {name: np.add(base[name], value, dtype=np.float32) for name, value in moved.items()}
+    step = np.float32(step_of(guideline))
+    added = {name: np.add(base[name], step * value, dtype=np.float32) for name, value in moved.items()}
     return encode({**model_tensors(base), **added})
+
+
+def step_of(guideline: Guideline) -> float:
+    """The guideline's ``eta``, or its default."""
+    default = next(item.default for item in fields(LearningSpec) if item.name == "eta")
+    return float(guideline.learning.get("eta", default))
 
 
 async def gains(

@@ -15,6 +15,7 @@ from node.membership.measure import Gain, gains, with_update
 from node.membership.request import SampleUpdate
 from node.protocol.cid import compute_cid, digest_from_cid
 from node.protocol.errors import BlobCorrupt, BlobStoreDown, BlobTooLarge, BlobUnavailable, TrainingError
+from node.protocol.guideline import Guideline
 from node.protocol.round import Proposal, Round
 from node.protocol.state import Application, State
 from node.store import sha256
@@ -128,12 +129,14 @@ class Meter:
         return {"mrr": float(decode(checkpoint, max_bytes=1 << 20)["layer"].mean()) * len(benchmark)}
 
 
-async def test_gains_are_those_of_the_whole_update():
+async def test_gains_are_those_at_the_verifiers_step():
     found = await gains(Meter(), PARENT, GOOD, {"one": b"x", "two": b"xx", "three": b"bad"}, guideline())
-    assert [gain.change("mrr") for gain in found[:2]] == [0.5, 1.0]
+    assert [gain.change("mrr") for gain in found[:2]] == [0.125, 0.25]  # a quarter of the update: the default step
     assert found[2] == Gain("three", {}, {}, "Line 1 of the data file is not JSON.")
     (alone,) = await gains(Meter(), PARENT, None, {"one": b"x"}, guideline())
     assert alone.before == alone.after == {"mrr": 0.0}
-    assert with_update(with_update(PARENT, GOOD, guideline()), GOOD, guideline()) == encode(
-        {"layer": np.ones((4, 4), np.float32)}
-    )
+    twice = with_update(with_update(PARENT, GOOD, guideline()), GOOD, guideline())
+    assert twice == encode({"layer": np.full((4, 4), 0.25, np.float32)})
+    asked = guideline().documents
+    asked = {**asked, "update": {**asked["update"], "learning": {"eta": 1.0}}}
+    assert with_update(PARENT, GOOD, Guideline(asked)) == GOOD
