@@ -149,7 +149,7 @@ bench-aggregation: setup peers ## speed, memory and equal bytes beside Flower an
 	OMP_NUM_THREADS=1 PYTHONPATH=. .venv-peers/bin/python -m benchmarks.aggregation --json build/bench/aggregation.json $(if $(filter 1,$(QUICK)),--quick)
 
 .PHONY: experiments-small
-experiments-small: setup ## the paper's tables on embedded data, 3 seeds, one core; goes on where it stopped; writes build/experiments/
+experiments-small: setup ## the paper's tables 1 to 3 on embedded data, 3 seeds, one core; goes on where it stopped; writes build/experiments/
 	OMP_NUM_THREADS=1 $(PY) -m node.cli experiment small
 
 .PHONY: bench-robustness

@@ -30,7 +30,6 @@ BY_HEART = Settings(learning_rate=3e-3, batch=8, precision="float32", evaluation
         ("bert", "siamese", "f1", 1.0),
         ("bert", "retrieval", "mrr", 1.0),
         ("t5", "seq2seq", "bleu", 95.0),
-        ("gpt2", "causal", "bleu", 95.0),
         ("llama", "causal", "bleu", 95.0),
         ("llama", "completion", "accuracy", 0.85),
     ],
