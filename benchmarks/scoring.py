@@ -172,7 +172,8 @@ def summarised(rows: list[dict[str, Any]], training: dict[str, Any]) -> dict[str
     cost, alone = best["cpu_seconds"], (best["cpu_seconds"] - best["of_it_slice"]) * K / (K + BASES)
     return {
         "machine": platform.machine(), "python": platform.python_version(), "torch": torch.__version__,
-        "capability": torch.backends.cpu.get_cpu_capability(), "tau": networks, "spread_ppm": spreads, "score_cpu_seconds": cost, "scores_alone_cpu_seconds": alone,
+        "capability": torch.backends.cpu.get_cpu_capability(), "tau": networks, "spread_ppm": spreads,
+        "score_cpu_seconds": cost, "scores_alone_cpu_seconds": alone,
         **training, "share_of_training": cost / training["train_cpu_seconds"],
         "scores_alone_share": alone / training["train_cpu_seconds"], "variants": rows,
     }  # fmt: skip
