@@ -61,14 +61,18 @@ testnet: setup ## the same network, left running for the command line
 
 # --- check ----------------------------------------------------------------------------------------------------------
 
+# Files of tests are dealt out to so many processes; each computes on one thread.
+WORKERS ?= auto
+PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile
+
 .PHONY: check
 check: setup ## everyday tests: unit, property, vectors, contracts (under 5 minutes)
-	$(PY) -m pytest -m "not slow and not e2e and not hardhat"
+	$(PYTEST) -m "not slow and not e2e and not hardhat"
 	cd contracts && FOUNDRY_GAS_SNAPSHOT_CHECK=true FOUNDRY_GAS_SNAPSHOT_EMIT=false .bin/forge test --summary
 
 .PHONY: test
 test: check $(STAMPS)/browser ## all tests: also network and end to end, on real Anvil, Kubo and libp2p, and the page in Chromium
-	$(PY) -m pytest -m "(slow or e2e) and not hardhat"
+	$(PYTEST) -m "(slow or e2e) and not hardhat"
 
 .PHONY: lint
 lint: setup ## ruff, mypy --strict, import arrows, forge fmt, solhint, slither; warnings are errors
@@ -168,6 +172,13 @@ COUNT ?= 1000
 .PHONY: schedules
 schedules: setup ## random fault schedules in simulation, none of which may break anything; goes on where it stopped; build/schedules.json
 	$(PY) -m benchmarks.schedules --count $(COUNT) --jobs $(JOBS)
+
+# make soak SOAK_ROUNDS=200 EVERY=10 SEED=0
+SOAK_ROUNDS ?= 200
+EVERY ?= 10
+.PHONY: soak
+soak: setup ## rounds on a real network while members are killed by kill -9; build/soak.json
+	@$(PY) -m deploy.soak --rounds $(SOAK_ROUNDS) --every $(EVERY) --seed $(SEED)
 
 .PHONY: clean
 clean: ## remove what builds made (not the installed environments)

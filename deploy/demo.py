@@ -22,7 +22,7 @@ from typing import Any
 
 from rich.live import Live
 
-from deploy.founding import PUBLIC_ROWS, Founding, found
+from deploy.founding import GUIDELINE, PUBLIC_ROWS, Founding, found
 from deploy.gas import gas_used
 from deploy.localnet import Localnet, LocalnetPlan, write_toml
 from deploy.manifest import NetworkParams, load_preset
@@ -37,7 +37,6 @@ from node.protocol.errors import CommonweightError, SetupError
 from node.protocol.types import Phase
 from node.store import write_atomic
 
-GUIDELINE = Path(__file__).parent / "guidelines" / "code-search.json"
 FAST_VOTES = {"voting_delay": 2, "voting_period": 20, "late_extension": 5, "timelock_delay": 2}
 """Seconds of a vote in the demo."""
 ROUND_SECONDS = 600.0

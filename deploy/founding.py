@@ -6,6 +6,7 @@ fits in a second, for tests of the network.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from node.store import sha256
 GENESIS_SEED = 1
 """Seeds LoRA's frozen factor A: part of the architecture, the same for everybody."""
 PUBLIC_ROWS = 500
+TINY_ROWS = 48
+GUIDELINE = Path(__file__).parent / "guidelines" / "code-search.json"
 MAX_BYTES = 64 << 20
 
 
@@ -73,3 +76,21 @@ def found(documents: dict[str, dict[str, Any]], base_model: Path | None, *, rows
     require_guideline(guideline, model)
     benchmark = encode_pairs(installed.public_benchmark(rows, cache=cache))
     return Founding(guideline, model, benchmark, folder)
+
+
+def found_tiny(folder: Path, cache: Path, *, outer_learning_rate: float | None = None) -> Founding:
+    """A community whose random model trains in a second: for what is about the network and not about learning.
+
+    Args:
+        folder: gets the model.
+        cache: folder for extracted pairs.
+        outer_learning_rate: of the guideline's outer step; None: its own.
+    """
+    from learning.models.tiny import write_tiny_model  # noqa: PLC0415 - imports torch
+
+    documents = json.loads(GUIDELINE.read_bytes())
+    documents["architecture"]["learning"] |= {"model": "tiny", "lora_layers": 1, "lora_rank": 4, "lora_alpha": 8.0}
+    documents["update"]["learning"] |= {"samples_per_round": 64, "batch_size": 32, "lookahead": [0.0]}
+    if outer_learning_rate is not None:
+        documents["update"]["outer_learning_rate"] = outer_learning_rate
+    return found(documents, write_tiny_model(folder), rows=TINY_ROWS, cache=cache)

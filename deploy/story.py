@@ -25,8 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploy.demo import GUIDELINE
-from deploy.founding import Founding, found
+from deploy.founding import GUIDELINE, Founding, found
 from deploy.localnet import Localnet, LocalnetPlan, Member, write_toml
 from deploy.manifest import load_preset
 from deploy.story_claims import claims
