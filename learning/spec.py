@@ -13,6 +13,7 @@ from learning.errors import SpecError
 
 TARGETS = ("query", "key", "value", "attention_output", "intermediate", "output")
 TASKS = ("code_search",)
+PRIVACY = ("none", "client", "example")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -41,6 +42,11 @@ class LearningSpec:
         weight_decay: decay of B (decoupled in AdamW).
         prox_mu: FedProx pull μ/2·‖B − B_old‖² (Li et al. 2020); 0 is FedAvg.
         max_norm: L2 bound of an update; the trainer clips to it, peers reject above it.
+        privacy: whom noise protects: ``none``; ``client``: all of a client's data (noise on the update); ``example``: each of its rows
+            (DP-SGD). docs/privacy.md.
+        noise_multiplier: σ, deviation of the noise over ``privacy_clip``; above 0 where ``privacy`` is not ``none``.
+        privacy_clip: C, L2 bound of what is protected before noise: the update, or one row's gradient.
+        privacy_delta: δ for which ε is reported.
         eta: step at which a verifier tries an update.
         confidence: standard errors over the rows of the slice that are taken off a gain (`incentives.scoring.confident_gain`).
         lookahead: multiples of the last aggregate tried as scoring base.
@@ -68,6 +74,10 @@ class LearningSpec:
     weight_decay: float = 0.0
     prox_mu: float = 0.0
     max_norm: float = 5.0
+    privacy: str = "none"
+    noise_multiplier: float = 0.0
+    privacy_clip: float = 1.0
+    privacy_delta: float = 1e-5
     eta: float = 0.25
     confidence: float = 0.0
     lookahead: tuple[float, ...] = (0.0, 0.5, 1.0)
@@ -97,6 +107,10 @@ class LearningSpec:
             _require(bool(grid) and grid[0] == 0 and len(grid) <= 8, name, "1 to 8 numbers, the first 0")
             _require(all(0 <= a < b <= 2 for a, b in pairwise(grid)), name, "ascending, at most 2")
         _require(self.optimiser in {"adamw", "sgd"}, "optimiser", "adamw or sgd")
+        _require(self.privacy in PRIVACY, "privacy", f"one of {', '.join(PRIVACY)}")
+        noisy = self.noise_multiplier > 0
+        _require(noisy == (self.privacy != "none"), "noise_multiplier", "above 0 with privacy, and 0 without")
+        _require(self.privacy != "example" or self.prox_mu == 0, "prox_mu", "0 with privacy of examples")
         for name in ("precision", "scoring_precision"):
             _require(getattr(self, name) in {"bf16", "float32"}, name, "bf16 or float32")
 
@@ -141,6 +155,9 @@ _REALS = (
     ("weight_decay", 0.0, 1.0),
     ("prox_mu", 0.0, 1e6),
     ("max_norm", 1e-9, 1e9),
+    ("noise_multiplier", 0.0, 1e6),
+    ("privacy_clip", 1e-9, 1e9),
+    ("privacy_delta", 1e-30, 0.1),
     ("eta", 1e-6, 10.0),
     ("confidence", 0.0, 10.0),
 )

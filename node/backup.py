@@ -1,7 +1,7 @@
 """`commonweight node backup|restore`: what cannot be fetched again, in one archive.
 
-In it: the settings file, the keys folder (keystores are encrypted; the password is left out), facts and own files of every round. Not
-in it: models, peers' updates, the IPFS repository, logs.
+In it: the settings file, the keys folder (keystores are encrypted; the password is left out), the privacy ledger, facts and own files of
+every round. Not in it: models, peers' updates, the IPFS repository, logs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from node.config import Config
+from node.privacy import LEDGER
 from node.protocol.errors import ConfigError
 from node.store import disk_errors, write_atomic
 
@@ -58,6 +59,8 @@ def _files(path: Path, config: Config) -> Iterator[tuple[str, Path]]:
     for file in sorted(config.keys.folder.rglob("*")):
         if file.is_file() and file.resolve() != password:
             yield f"keys/{file.relative_to(config.keys.folder).as_posix()}", file
+    if (config.node.data / LEDGER).exists():
+        yield f"data/{LEDGER}", config.node.data / LEDGER
     rounds = config.node.data / "rounds"
     for name in _PER_ROUND:
         for file in sorted(rounds.glob(f"*/{name}")):
@@ -96,7 +99,8 @@ def _checked(tar: tarfile.TarFile) -> dict[str, bytes]:
     total = 0
     for entry in tar:
         name = PurePosixPath(entry.name)
-        known = entry.name == "commonweight.toml" or name.parts[:1] == ("keys",) or name.parts[:2] == ("data", "rounds")
+        single = entry.name in ("commonweight.toml", f"data/{LEDGER}")
+        known = single or name.parts[:1] == ("keys",) or name.parts[:2] == ("data", "rounds")
         if not entry.isreg() or name.is_absolute() or ".." in name.parts or not known:
             raise tarfile.TarError(f"it holds {entry.name!r}, which is none of a node's files")
         total += entry.size

@@ -14,6 +14,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -111,6 +112,17 @@ class LearningSection:
 
 
 @dataclass(frozen=True, slots=True)
+class PrivacySection:
+    """What may leave this node."""
+
+    audit: bool = field(default=True, metadata={"help": "look for leaks in the own update, publish none that fails"})
+    max_auc: float = field(default=0.7, metadata={"help": "limit of membership inference's AUC; 0.5 is guessing"})
+    max_tpr: float = field(
+        default=0.1, metadata={"help": "limit of its true-positive rate at 1 % false positives; 0.01 is guessing"}
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class StewardSection:
     """What a benchmark steward opens."""
 
@@ -168,6 +180,7 @@ class Config:
     ipfs: IpfsSection = field(default_factory=IpfsSection)
     p2p: P2PSection = field(default_factory=P2PSection)
     learning: LearningSection = field(default_factory=LearningSection)
+    privacy: PrivacySection = field(default_factory=PrivacySection)
     steward: StewardSection = field(default_factory=StewardSection)
     review: ReviewSection = field(default_factory=ReviewSection)
     pace: PaceSection = field(default_factory=PaceSection)
@@ -204,6 +217,8 @@ def load_config(path: Path, *, environment: Mapping[str, str] | None = None, fla
 
 def _read(path: Path, hint: str) -> dict[str, dict[str, Any]]:
     """Sections of a TOML file."""
+    if "\0" in str(path):
+        raise ConfigError(f"There can be no configuration at {str(path)!r}.", hint=hint)
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
@@ -230,7 +245,7 @@ def _read_network(path: Path) -> dict[str, dict[str, Any]]:
                     why="Only what the whole community shares belongs there; the rest is each operator's own.",
                     hint=_nearest(name, sorted(NETWORK_KEYS)),
                 )
-            if isinstance(value, str) and get_type_hints(_sections()[section])[key] is Path:
+            if isinstance(value, str) and "\0" not in value and get_type_hints(_sections()[section])[key] is Path:
                 values[key] = str((path.parent / value).resolve())
     return sections
 
@@ -250,7 +265,7 @@ def _set(layered: dict[str, dict[str, Any]], name: list[str], text: str, where: 
 def _toml_value(text: str, where: str) -> Any:
     try:
         return tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{where}: {text!r} is not a TOML value.", hint='A list is written ["a", "b"].') from error
 
 
@@ -286,13 +301,14 @@ def _build_section(kind: type, section: str, values: Mapping[str, Any], path: Pa
 
 
 def _convert(value: Any, kind: Any, name: str, path: Path) -> Any:
-    if kind is Path and isinstance(value, str | Path):
+    if kind is Path and isinstance(value, str | Path) and "\0" not in str(value):
         return path.parent / value
     if kind is float and type(value) in (int, float):
-        return float(value)
+        with suppress(OverflowError):  # a whole number beyond every float
+            return float(value)
     if kind == tuple[str, ...] and isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
         return tuple(value)
-    if kind in (str, int) and type(value) is kind:
+    if kind in (str, int, bool) and type(value) is kind:
         return value
     shown = getattr(kind, "__name__", str(kind))
     raise ConfigError(f"{path}: {name} is {value!r}, expected {'a list of texts' if shown == 'tuple' else shown}.")
@@ -304,7 +320,9 @@ def describe() -> list[tuple[str, str, Any, str]]:
     for section, kind in _sections().items():
         hints = get_type_hints(kind)
         for item in fields(kind):
-            shown = {Path: "path", str: "text", int: "integer", float: "number"}.get(hints[item.name], "list of texts")
+            shown = {Path: "path", str: "text", int: "integer", float: "number", bool: "true or false"}.get(
+                hints[item.name], "list of texts"
+            )
             rows.append((f"{section}.{item.name}", shown, item.default, str(item.metadata["help"])))
     return rows
 

@@ -262,6 +262,14 @@ class Driver:
         found = self.state.rounds.get(last)
         if not last or found is None or not found.is_over or self._running:
             return False
+        facts = self.executor.facts_of(last)
+        if (
+            found.phase is Phase.FINALIZED
+            and "verifier" in self.config.roles
+            and facts.keys
+            and not facts.keys_published
+        ):
+            return False
         if found.phase is Phase.FINALIZED and "attester" in self.config.roles:
             return self.executor.facts_of(last).aggregate is not None and not self.is_claim_pending()
         return True
@@ -317,7 +325,7 @@ class Driver:
         if found is None or found.number != notice.round or notice.sender not in found.commits:
             return
         if found.phase is Phase.REVEAL and key not in self._running and key not in self._done:
-            self._running[key] = asyncio.create_task(self.executor.prefetch(notice.cid), name=key)
+            self._running[key] = asyncio.create_task(self.executor.prefetch(found, notice.cid), name=key)
 
     def _compare(self, notice: messages.ModelNotice) -> None:
         fact = self.executor.facts_of(notice.round).aggregate
@@ -361,5 +369,6 @@ class Driver:
                 for number, known in self.executor.facts.items()
                 if any(reason for _, reason in known.fetched.values())
             },
+            "withheld": {str(n): known.withheld for n, known in self.executor.facts.items() if known.withheld},
             "notes": {str(number): values for number, values in self.executor.notes.items()},
         }

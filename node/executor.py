@@ -26,6 +26,8 @@ from node.combine import (
     require_guideline,
     trainable_schema,
 )
+from node.confidential.envelope import key_file
+from node.envelopes import content_key, encrypt_update, is_confidential, open_with, read, travel_limit
 from node.following import remembered, take_over
 from node.membership.deeds import Applicant, Newcomers
 from node.ports import BlobStore, Chain, Gossip, ScoreJob, Signer, Trainer, TrainJob
@@ -38,6 +40,7 @@ from node.protocol.errors import (
     BlobTooLarge,
     BlobUnavailable,
     ChainError,
+    LeakFound,
     LocalProtocolError,
     TrainingError,
 )
@@ -45,7 +48,7 @@ from node.protocol.guideline import Guideline
 from node.protocol.slices import SliceFile, join_slice
 from node.protocol.state import Dispute, Reveal, Round, State
 from node.protocol.types import Address, Call, Cid, DisputeKind
-from node.public_update import is_wanted, train_public
+from node.public_update import is_wanted, prepare_public
 from node.roles.actions import (
     Action,
     Announce,
@@ -56,6 +59,7 @@ from node.roles.actions import (
     Judge,
     PrepareSlice,
     ProveCopy,
+    PublishKeys,
     ReviewApplication,
     ScoreUpdates,
     StoreSlice,
@@ -157,7 +161,7 @@ class Executor:
                 await self._train(state.rounds[action.round])
             case PrepareSlice():
                 await self._prepare_slice(action.round)
-            case StoreUpdate() | StoreSlice():
+            case StoreUpdate() | StoreSlice() | PublishKeys():
                 await self._publish(action)
             case FetchUpdate():
                 await self._fetch(state, action)
@@ -172,7 +176,12 @@ class Executor:
             case _:
                 assert_never(action)
 
-    async def _publish(self, action: StoreUpdate | StoreSlice) -> None:
+    async def _publish(self, action: StoreUpdate | StoreSlice | PublishKeys) -> None:
+        if isinstance(action, PublishKeys):
+            for _, key in sorted(self.facts_of(action.round).keys.items()):
+                await self.ports.blobs.put(key_file(key))
+            self._learn(action.round, replace(self.facts_of(action.round), keys_published=True))
+            return
         is_update = isinstance(action, StoreUpdate)
         await self.ports.blobs.put(self.store.load(action.round, "update.safetensors" if is_update else "slice.jsonl"))
         facts = self.facts_of(action.round)
@@ -221,10 +230,11 @@ class Executor:
             )
         return data
 
-    async def prefetch(self, cid: Cid) -> None:
+    async def prefetch(self, found: Round, cid: Cid) -> None:
         """Bring a file into our store on a peer's hint; a hint that leads nowhere is forgotten."""
         with suppress(BlobError):
-            await self.ports.blobs.get(cid, max_bytes=self.guideline.update.max_bytes, seconds=self.fetch_seconds)
+            limit = travel_limit(self.guideline, found)
+            await self.ports.blobs.get(cid, max_bytes=limit, seconds=self.fetch_seconds)
 
     async def benchmark(self, found: Round) -> SliceFile:
         """What this round is scored on (`node.sealed`)."""
@@ -281,8 +291,16 @@ class Executor:
     async def _train(self, found: Round) -> None:
         assert self.ports.trainer is not None, "a node without a trainer port must not have the trainer role"
         checkpoint = await self.model(found.parent_model_hash, found.parent_model_cid)
-        result = await self.ports.trainer.train(TrainJob(found.number, checkpoint, self.seed))
+        try:
+            result = await self.ports.trainer.train(TrainJob(found.number, checkpoint, self.seed))
+        except LeakFound as error:
+            log.warning("round %d goes on without us: %s", found.number, error)
+            self._learn(found.number, replace(self.facts_of(found.number), withheld=str(error)))
+            return
         update = await self._compressed(found, result.update)
+        audience = found.audience if is_confidential(self.guideline) else b""
+        if audience:
+            update = encrypt_update(update, found, self._scope(found.number), self.ports.signer)
         self.store.save(found.number, "update.safetensors", update)
         opening = Opening(
             content_hash=sha256(update),
@@ -291,7 +309,9 @@ class Executor:
             samples=result.samples,
         )
         self.notes.setdefault(found.number, {}).update(result.notes)
-        self._learn(found.number, replace(self.facts_of(found.number), update=opening))
+        self._learn(
+            found.number, replace(self.facts_of(found.number), update=opening, audience=audience, update_stored=False)
+        )
 
     async def _compressed(self, found: Round, update: bytes) -> bytes:
         """Our update as it travels. What the compression leaves out is kept on disk, for our next update to carry."""
@@ -319,7 +339,15 @@ class Executor:
     async def _prepare_slice(self, number: int) -> None:
         assert self.ports.slices is not None, "a node without slices must not have the steward role"
         rows = await asyncio.to_thread(self.ports.slices, number)
-        data = join_slice(rows, await self._public_update(number))
+        public = await prepare_public(
+            number,
+            self.ports.trainer,
+            self.ports.chain,
+            self.model,
+            benchmark=self.public_benchmark,
+            guideline=self.guideline,
+        )
+        data = join_slice(rows, public)
         self.store.save(number, "slice.jsonl", data)
         opening = Opening(
             content_hash=sha256(data),
@@ -328,38 +356,18 @@ class Executor:
         )
         self._learn(number, replace(self.facts_of(number), benchmark=opening))
 
-    async def _public_update(self, number: int) -> bytes | None:
-        """What training on the public benchmark gives, as it travels; None, which the log explains, where it cannot be had.
-
-        None, too, while the model is the genesis model (see `measure`), and where the guideline does without.
-        """
-        if not is_wanted(self.guideline):
-            return None
-        if self.ports.trainer is None:
-            log.warning("round %d gets no public update: this steward has no trainer", number)
-            return None
-        model_hash, cid, made_in = await self.ports.chain.read(Call("RoundManager", "latestModel"))
-        if made_in == 0:
-            return None
-        try:
-            checkpoint, trainer = await self.model(model_hash, cid), self.ports.trainer
-            return await train_public(trainer, number, checkpoint, self.public_benchmark, self.guideline)
-        except (BlobError, TrainingError, AggregationError) as error:
-            log.warning("round %d gets no public update: %s", number, error)
-            return None
-
     # --- verifier ---
 
     async def _fetch(self, state: State, action: FetchUpdate) -> None:
         found = state.rounds[action.round]
         reveal = found.reveals[action.index]
-        limits = self.guideline.update
         outcome, reason = Fetched.VALID, ""
         try:
             if reveal.trainer == self.ports.signer.address:
                 data = self.store.load(found.number, "update.safetensors")
             else:
-                data = await self._get(reveal.cid, limits.max_bytes, reveal.content_hash)
+                data = await self._get(reveal.cid, travel_limit(self.guideline, found), reveal.content_hash)
+            data = await self._opened(found, reveal, data)
             check_update(data, await self._schema(found), self.guideline)
             self.store.save(found.number, f"updates/{reveal.index}.safetensors", data)
         except UpdateRejected as error:
@@ -374,6 +382,17 @@ class Executor:
             log.warning("update of %s in round %d is %s: %s", reveal.trainer, found.number, outcome.value, reason)
         facts = self.facts_of(found.number)
         self._learn(found.number, replace(facts, fetched={**facts.fetched, reveal.index: (outcome, reason)}))
+
+    async def _opened(self, found: Round, reveal: Reveal, data: bytes) -> bytes:
+        """An update as it travelled, opened if it is encrypted (`node.envelopes`)."""
+        if not is_confidential(self.guideline):
+            return data
+        scope, ports = self._scope(found.number), self.ports
+        envelope = await asyncio.to_thread(read, data, found, reveal, scope)
+        key = await content_key(envelope, found, ports.signer, ports.blobs, seconds=self.fetch_seconds)
+        facts = self.facts_of(found.number)  # kept even where the rest turns out wrong: published, it shows what is
+        self._learn(found.number, replace(facts, keys={**facts.keys, reveal.index: key}))
+        return await asyncio.to_thread(open_with, envelope, key)
 
     def _fetched_bytes(self, number: int, index: int) -> bytes:
         return self.store.load(number, f"updates/{index}.safetensors")

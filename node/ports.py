@@ -254,6 +254,19 @@ class Signer(Protocol):
         """EIP-712 signature of a message, 65 bytes."""
         ...
 
+    @property
+    def encryption_public_key(self) -> bytes:
+        """X25519 public key, 32 bytes, as registered on chain."""
+        ...
+
+    def shared_secret(self, peer_public_key: bytes) -> bytes:
+        """32 bytes that only we and the owner of an X25519 public key can compute (`node.confidential.agreement.agree`).
+
+        Raises:
+            KeystoreError: not a usable public key.
+        """
+        ...
+
     def derive(self, label: bytes) -> bytes:
         """32 secret bytes bound to ``label`` (HMAC-SHA-256); the same after every restart."""
         ...

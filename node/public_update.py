@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 
 from aggregation.bundle import Schema, decode
-from aggregation.errors import UpdateRejected
+from aggregation.errors import AggregationError, UpdateRejected
 from node.combine import check_update, encode_update, trainable_schema
-from node.ports import SLICE_MAX_BYTES, Trainer, TrainJob
-from node.protocol.errors import BlobTooLarge
+from node.ports import SLICE_MAX_BYTES, Chain, Trainer, TrainJob
+from node.protocol.errors import BlobError, BlobTooLarge, TrainingError
 from node.protocol.guideline import Guideline
 from node.protocol.slices import SliceFile, split_slice
+from node.protocol.types import Call
+
+log = logging.getLogger("commonweight.executor")
 
 
 def is_wanted(guideline: Guideline) -> bool:
@@ -34,6 +39,42 @@ async def train_public(
     data, _residual = await asyncio.to_thread(encode_update, result.update, schema, guideline)
     check_update(data, schema, guideline)
     return data
+
+
+async def prepare_public(
+    number: int,
+    trainer: Trainer | None,
+    chain: Chain,
+    model: Callable[[bytes, bytes], Awaitable[bytes]],
+    *,
+    benchmark: bytes,
+    guideline: Guideline,
+) -> bytes | None:
+    """`train_public` for a round about to open; None, which the log explains, where it cannot be had.
+
+    None, too, while the model is the genesis model (`node.executor.Executor.measure`), and where the guideline does without.
+
+    Args:
+        number: of the round.
+        trainer: ours, if any.
+        chain: names the newest model.
+        model: gives a checkpoint by hash and CID digest.
+        benchmark: the public one.
+        guideline: in force.
+    """
+    if not is_wanted(guideline):
+        return None
+    if trainer is None:
+        log.warning("round %d gets no public update: this steward has no trainer", number)
+        return None
+    model_hash, cid, made_in = await chain.read(Call("RoundManager", "latestModel"))
+    if made_in == 0:
+        return None
+    try:
+        return await train_public(trainer, number, await model(model_hash, cid), benchmark, guideline)
+    except (BlobError, TrainingError, AggregationError) as error:
+        log.warning("round %d gets no public update: %s", number, error)
+        return None
 
 
 def read_slice(data: bytes, schema: Schema, guideline: Guideline) -> SliceFile:

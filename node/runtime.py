@@ -29,6 +29,7 @@ from node.membership.survey import hardware
 from node.membership.survey import statement as data_statement
 from node.outbox import OUTBOX, serve_outbox
 from node.ports import BlobStore, Gossip, Trainer
+from node.privacy import LEDGER, PrivacySettings, totals
 from node.protocol.errors import ConfigError
 from node.protocol.guideline import Guideline
 from node.protocol.types import Call, Cid
@@ -214,6 +215,9 @@ def open_trainer(config: Config, guideline: Guideline, stack: AsyncExitStack) ->
             base_model=Path(config.learning.base_model) if config.learning.base_model else None,
             cache=config.learning.cache,
             max_bytes=guideline.update.max_bytes,
+            privacy=PrivacySettings(
+                config.privacy.audit, config.privacy.max_auc, config.privacy.max_tpr, config.node.data / LEDGER
+            ),
         )
     )
     stack.callback(trainer.close)
@@ -322,6 +326,9 @@ def status_writer(node: Node) -> Callable[[dict[str, Any]], None]:
         doors: dict[str, Any] = {"ipfs": list(node.blobs.addresses)}
         if node.gossip is not None:
             doors |= {"peer_id": node.gossip.peer_id, "p2p": list(node.gossip.addresses)}
+        spent = totals(node.store.root / LEDGER)
+        if spent is not None:
+            doors["privacy"] = spent
         node.store.save_status(status | doors)
 
     return write

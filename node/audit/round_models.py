@@ -16,10 +16,11 @@ from aggregation.errors import UpdateRejected
 from incentives import scoring
 from incentives.scoring import effective_gain, novelty_ppm
 from node.combine import check_update, combine, decode_update, difference, plain_update, trainable_schema
+from node.envelopes import is_confidential, open_with, published_key, read, travel_limit
 from node.ports import SLICE_MAX_BYTES, ScoreJob
 from node.protocol.cid import cid_from_digest, compute_cid
 from node.protocol.commitments import RoundScope, aggregate_secret
-from node.protocol.errors import BlobError
+from node.protocol.errors import BlobError, BlobUnavailable, EnvelopeBroken
 from node.protocol.guideline import Guideline
 from node.protocol.slices import SliceFile, split_slice
 from node.protocol.state import Reveal, Round
@@ -149,9 +150,10 @@ class RoundAudit:
 
     async def _updates(self, schema: Schema) -> Mapping[bytes, bytes]:
         """Accepted updates by trainer."""
-        limits, accepted = self.guideline.update, dict[bytes, bytes]()
+        limit, accepted = travel_limit(self.guideline, self.found), dict[bytes, bytes]()
         for reveal in self.found.aggregated:
-            data = await self._get(reveal.cid, reveal.content_hash, limits.max_bytes, _name(self.found, reveal))
+            found = await self._get(reveal.cid, reveal.content_hash, limit, _name(self.found, reveal))
+            data = None if found is None else await self._readable(reveal, found)
             if data is None:
                 continue
             reason = await asyncio.to_thread(self._fault_of, data, schema)
@@ -160,6 +162,52 @@ class RoundAudit:
             if reason is None:
                 accepted[bytes.fromhex(reveal.trainer[2:])] = data
         return accepted
+
+    async def _readable(self, reveal: Reveal, data: bytes) -> bytes | None:
+        """An accepted update, opened with its published key if it is encrypted; None, and a finding, where that cannot be."""
+        if not is_confidential(self.guideline):
+            return data
+        what, plain = "", None
+        try:
+            plain = await self._open(reveal, data)
+        except EnvelopeBroken as error:
+            what = f"{_name(self.found, reveal)} was accepted but its envelope is broken: {error}"
+        except BlobUnavailable as error:
+            what = f"The content key of the {_lower(self.found, reveal)} was withheld: {error}"
+        except BlobError as error:
+            what = f"The content key of the {_lower(self.found, reveal)} is wrong: {error}"
+        self.result.expect("content keys", plain is not None, what)
+        return plain
+
+    async def _open(self, reveal: Reveal, data: bytes) -> bytes:
+        """A revealed update as it was before it was encrypted.
+
+        Raises:
+            EnvelopeBroken: nobody could open it.
+            BlobError: its content key was not published, or another one.
+        """
+        if not is_confidential(self.guideline):
+            return data
+        scope = RoundScope(self.auditor.chain_id, self.auditor.round_manager, self.found.number)
+        envelope = await asyncio.to_thread(read, data, self.found, reveal, scope)
+        key = await published_key(envelope, self.auditor.blobs, seconds=self.auditor.fetch_seconds)
+        return await asyncio.to_thread(open_with, envelope, key)
+
+    async def _is_bad_form(self, reveal: Reveal, schema: Schema) -> bool:
+        """Whether a revealed update is malformed, as all who could read it saw.
+
+        Raises:
+            BlobError: nobody serves it, or its content key, any more.
+        """
+        blobs, limit = self.auditor.blobs, travel_limit(self.guideline, self.found)
+        data = await blobs.get(cid_from_digest(reveal.cid), max_bytes=limit, seconds=self.auditor.fetch_seconds)
+        if sha256(data) != reveal.content_hash:
+            return True
+        try:
+            plain = await self._open(reveal, data)
+        except EnvelopeBroken:
+            return True
+        return await asyncio.to_thread(self._fault_of, plain, schema) is not None
 
     def _fault_of(self, data: bytes, schema: Schema) -> str | None:
         limits = self.guideline.update
@@ -174,20 +222,15 @@ class RoundAudit:
 
     async def _bad_forms(self, schema: Schema) -> None:
         """Whoever was slashed for a malformed update must have sent one; what nobody serves any more cannot be told."""
-        limit = self.guideline.update.max_bytes
         for reveal in self.found.reveals:
             verdict = self.found.settled.get(reveal.index)
             if verdict is None or verdict.status is not UpdateStatus.MALFORMED:
                 continue
             try:
-                data = await self.auditor.blobs.get(
-                    cid_from_digest(reveal.cid), max_bytes=limit, seconds=self.auditor.fetch_seconds
-                )
+                is_bad = await self._is_bad_form(reveal, schema)
             except BlobError:
                 self.result.checked["malformed updates not served any more"] += 1
                 continue
-            is_other = sha256(data) != reveal.content_hash
-            is_bad = is_other or await asyncio.to_thread(self._fault_of, data, schema) is not None
             what = f"{_name(self.found, reveal)} was found malformed, but it is well-formed."
             self.result.expect("malformed updates", is_bad, what)
 
@@ -239,12 +282,15 @@ class RoundAudit:
             try:
                 data = await self.auditor.blobs.get(
                     cid_from_digest(reveal.cid),
-                    max_bytes=self.guideline.update.max_bytes,
+                    max_bytes=travel_limit(self.guideline, self.found),
                     seconds=self.auditor.fetch_seconds,
                 )
+                if sha256(data) != reveal.content_hash:
+                    continue
+                data = await self._open(reveal, data)
             except BlobError:
                 continue
-            if sha256(data) == reveal.content_hash and self._fault_of(data, schema) is None:
+            if self._fault_of(data, schema) is None:
                 valid[reveal.index] = data
         return valid
 
@@ -281,6 +327,10 @@ def is_plainly_within(tensors: Tensors, max_norm: float) -> bool:
 
 def _name(found: Round, reveal: Reveal) -> str:
     return f"Update of {reveal.trainer} in round {found.number}"
+
+
+def _lower(found: Round, reveal: Reveal) -> str:
+    return _name(found, reveal).replace("Update", "update", 1)
 
 
 def _trim(kept: OrderedDict[bytes, Kept]) -> None:

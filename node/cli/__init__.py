@@ -21,6 +21,7 @@ from node.cli import (  # noqa: F401 - registers the commands
     keys,
     node,
     ownership,
+    privacy,
     release,
     rounds,
 )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from learning.privacy.accountant import Spending, epsilon
+from learning.spec import LearningSpec
 from node.dao.calls import moment
 from node.dao.releases import scores_of, version_of
 from node.membership.request import parse
@@ -45,7 +48,8 @@ class Facts:
 
 def card(facts: Facts) -> str:
     """README.md of a release's folder."""
-    parts = [_head(facts), _usage(facts), _scores(facts), _lineage(facts), _contributors(facts), _guideline(facts)]
+    parts = [_head(facts), _usage(facts), _scores(facts), _lineage(facts), _contributors(facts)]
+    parts += [_privacy(facts), _guideline(facts)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -170,6 +174,41 @@ def repositories(statement: bytes) -> Sequence[str]:
 def _plain(text: str) -> str:
     """Text of a stranger in a table: no markup, no line breaks, not for ever."""
     return "".join(c for c in text if c.isprintable() and c not in "|<>[]`*_\\")[:60]
+
+
+def _privacy(facts: Facts) -> str:
+    return f"## Privacy\n{privacy_of(facts.guideline, facts.release.round)}"
+
+
+def privacy_of(guideline: Guideline, rounds: int) -> str:
+    """What the guideline promises contributors after so many rounds under it; digits beyond the second are rounded up.
+
+    Nobody can see whether a client drew the noise: it is each one's own protection, and the bound holds for those who did.
+    """
+    settings, bound = guideline.learning, guideline.documents["update"].get("max_norm")
+    own = "Each node audits its own update for leaks before publishing it, unless its operator switched that off."
+    if settings.get("privacy", "none") == "none":
+        return (
+            f"Code stayed with its owners; their updates, of L2 norm {bound} at most, did not. The guideline asks for no noise, so no "
+            f"(ε, δ) bounds what the model tells of its contributors' code. {own}"
+        )
+    spec = LearningSpec.from_mapping(settings)
+    steps = spec.epochs * math.ceil(spec.samples_per_round / spec.batch_size)
+    rate = min(1.0, spec.batch_size / spec.samples_per_round)
+    once = (
+        Spending(1, "client", spec.noise_multiplier, 1.0, 1)
+        if spec.privacy == "client"
+        else Spending(1, "example", spec.noise_multiplier, rate, steps)
+    )
+    one, all_ = (math.ceil(100 * epsilon([once] * count, spec.privacy_delta)) / 100 for count in (1, rounds))
+    whom = {
+        "client": "replacing all of a contributor's data",
+        "example": f"adding or removing one example of a contributor with at least {spec.samples_per_round}",
+    }[spec.privacy]
+    return (
+        f"The guideline asks for Gaussian noise of multiplier {spec.noise_multiplier:g}. Against {whom}: ε = {one:.2f} a round, "
+        f"ε = {all_:.2f} for {rounds} rounds under it, the number up to this release, both with δ = {spec.privacy_delta:g}. {own}"
+    )
 
 
 def _guideline(facts: Facts) -> str:

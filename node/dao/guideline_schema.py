@@ -84,6 +84,9 @@ class Update(BaseModel):
     compression: Annotated[str, Field(description="how updates travel")] = "none"
     max_norm: Annotated[Positive, Field(description="L2 bound of an update")]
     max_bytes: Annotated[int, Field(gt=0, description="size limit of an update or checkpoint file")]
+    confidentiality: Annotated[
+        Literal["none", "members"], Field(description="who can read an update before its round is final")
+    ] = "none"
     learning: Learning = Field(default_factory=Learning)  # type: ignore[valid-type]
 
 

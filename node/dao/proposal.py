@@ -186,7 +186,7 @@ def read_file(path: Path) -> tuple[tuple[Action, ...], str]:
         value: Any = json.loads(data) if path.suffix == ".json" else tomllib.loads(data.decode())
     except OSError as error:
         raise ConfigError(f"The proposal {path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"The proposal {path} is neither TOML nor JSON: {error}.") from error
     return parse(value, path.name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from node.protocol.types import Address, Cid
 from node.records import from_plain, to_plain
 
 MAX_CANDIDATE_BYTES = 64 * 1024
+_NUMBER = re.compile("[0-9]{1,5}")  # isdigit() is true for ² as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ def parse_version(text: str) -> Version:
         ConfigError: not three numbers below 65 536.
     """
     parts = text.removeprefix("v").split(".")
-    if len(parts) != 3 or not all(part.isdigit() and int(part) < 1 << 16 for part in parts):
+    if len(parts) != 3 or not all(_NUMBER.fullmatch(part) and int(part) < 1 << 16 for part in parts):
         raise ConfigError(f"{text!r} is no version.", hint="Write major.minor.patch, e.g. 1.2.0.")
     return int(parts[0]), int(parts[1]), int(parts[2])
 

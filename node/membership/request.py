@@ -189,9 +189,20 @@ def parse(data: bytes) -> Request:
         request = from_plain(Request, value, "request")
     except ConfigError as error:
         raise RemoteProtocolError(error.what, hint=error.hint) from error
+    require_exact(request.encode(), data, "request")
     if len(request.body.sample_updates) > 1 or len(request.body.test_sets) > MAX_TEST_SETS:
         raise RemoteProtocolError(f"A request has at most one sample update and {MAX_TEST_SETS} test sets.")
     return request
+
+
+def require_exact(again: bytes, data: bytes, what: str) -> None:
+    """One content, one file: hex digits have two cases, and `bytes.fromhex` skips blanks.
+
+    Raises:
+        RemoteProtocolError: the file is another one than we would write.
+    """
+    if again != data:
+        raise RemoteProtocolError(f"The {what} is not in canonical form (hex digits in lower case, without blanks).")
 
 
 def parse_body(data: bytes) -> Body:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from node.membership.request import MAX_BYTES, canonical, read_json
+from node.membership.request import MAX_BYTES, canonical, read_json, require_exact
 from node.protocol.cid import compute_cid, digest_from_cid
 from node.protocol.errors import ConfigError, RemoteProtocolError
 from node.protocol.types import Address
@@ -79,6 +79,7 @@ def parse(data: bytes) -> Review:
         review = from_plain(Review, read_json(data, "review", MAX_BYTES), "review")
     except ConfigError as error:
         raise RemoteProtocolError(error.what, hint=error.hint) from error
+    require_exact(review.encode(), data, "review")
     if review.version != VERSION or review.kind not in ("review", "veto") or review.approve not in ("yes", "no"):
         raise RemoteProtocolError("The review is of another version or kind.")
     return review

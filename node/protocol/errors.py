@@ -11,13 +11,16 @@ CommonweightError                 exit 1
 ├── BlobError                          5
 │   ├── BlobStoreDown                  the IPFS node is not up
 │   ├── BlobUnavailable                nobody serves this CID in time
+│   │   └── EnvelopeClosed             an encrypted bundle that we cannot open
 │   ├── BlobTooLarge
 │   └── BlobCorrupt                    bytes do not match the CID or content hash
+│       └── EnvelopeBroken             an encrypted bundle that is not what its header and content key say
 ├── GossipError                        6
 ├── SetupError                         7   missing tool, port in use, full disk
 ├── AuditFailed                        8   the history does not add up
 ├── TrainingError                      9   local training, scoring or its data
 │   └── SliceUnusable                  (the rows of a benchmark slice are none of the task's)
+├── LeakFound                     10   a leak audit failed: what was trained gives away what it was trained on
 ├── RemoteProtocolError                    a peer broke the protocol: costs the peer, never us
 └── LocalProtocolError                     our own bug: crashes
 ```
@@ -100,12 +103,20 @@ class BlobUnavailable(BlobError):
     """Nobody served the CID before the deadline."""
 
 
+class EnvelopeClosed(BlobUnavailable):
+    """A bundle was not encrypted to us, or our copy of its key does not open: to us it is as good as not there."""
+
+
 class BlobTooLarge(BlobError):
     """The content exceeds the limit for its kind."""
 
 
 class BlobCorrupt(BlobError):
     """The bytes do not match their CID or content hash."""
+
+
+class EnvelopeBroken(BlobCorrupt):
+    """An encrypted bundle is not what its header and its content key say: whoever can open it sees the same."""
 
 
 class GossipError(CommonweightError):
@@ -134,6 +145,12 @@ class TrainingError(CommonweightError):
 
 class SliceUnusable(TrainingError):
     """The rows of a benchmark slice cannot be read, or are too few to say anything."""
+
+
+class LeakFound(CommonweightError):
+    """What was trained gives away what it was trained on, so it must not be published."""
+
+    exit_code = 10
 
 
 class RemoteProtocolError(CommonweightError):

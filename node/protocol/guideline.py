@@ -18,6 +18,10 @@ from node.protocol.hashing import keccak256
 DOCUMENTS = ("data", "architecture", "update", "versioning")
 MAX_BYTES = 64 * 1024
 
+CONFIDENTIAL = "members"
+CONFIDENTIALITY = ("none", CONFIDENTIAL)
+"""Who can read an update before its round is final: everybody, or the round's members (`node.confidential.envelope`)."""
+
 OUTER_KEYS: Mapping[str, tuple[str, ...]] = {
     "sgd": (),
     "momentum": ("outer_momentum",),
@@ -46,6 +50,7 @@ class UpdateProtocol:
         compression: how updates travel (`aggregation.compress`), e.g. ``none``.
         max_norm: L2 bound of an update; above it the update is malformed.
         max_bytes: size limit of an update or checkpoint file.
+        confidentiality: who can read an update before its round is final, one of `CONFIDENTIALITY`.
     """
 
     pipeline: str
@@ -57,6 +62,7 @@ class UpdateProtocol:
     compression: str
     max_norm: float
     max_bytes: int
+    confidentiality: str = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,7 @@ class Guideline:
                 compression=str(document.get("compression", "none")),
                 max_norm=float(document["max_norm"]),
                 max_bytes=int(document["max_bytes"]),
+                confidentiality=str(document.get("confidentiality", "none")),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ConfigError(
@@ -110,6 +117,10 @@ class Guideline:
             raise ConfigError(
                 "The guideline's max_norm, max_bytes and outer_learning_rate must be positive and finite."
             )
+        if protocol.confidentiality not in CONFIDENTIALITY:
+            raise ConfigError(
+                f"The guideline's confidentiality is {protocol.confidentiality!r}; it can be {' or '.join(CONFIDENTIALITY)}."
+            )
         _require_outer(protocol, document)
         return protocol
 
@@ -118,11 +129,14 @@ class Guideline:
         """What `learning.spec.LearningSpec` reads: the ``learning`` parts of data, architecture and update, merged.
 
         Raises:
-            ConfigError: two documents set the same key.
+            ConfigError: two documents set the same key, or one's learning part is no object.
         """
         merged: dict[str, Any] = {}
         for name in ("data", "architecture", "update"):
-            for key, value in dict(self.documents[name].get("learning", {})).items():
+            part = self.documents[name].get("learning", {})
+            if not isinstance(part, dict):
+                raise ConfigError(f"The guideline's {name}.learning is {part!r:.80}, not an object.")
+            for key, value in part.items():
                 if key in merged:
                     raise ConfigError(f"The guideline sets {key!r} in two documents.")
                 merged[key] = value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 
 from node.protocol.members import InconsistentHistory, with_entry
 from node.protocol.phases import Counters
@@ -56,7 +57,8 @@ class Round:
 
     ``score_words`` hold the words of the first panel, ``retry_words`` those of the second, both by index. ``slashed`` names who was
     slashed for which fault; ``punished`` the (fault, subject) that the court punished, which it does once each (docs/protocol.md lists
-    the subjects). ``forfeited`` indices are copies and paid nothing. ``challenge_end`` is the Challenge's own end.
+    the subjects). ``forfeited`` indices are copies and paid nothing. ``challenge_end`` is the Challenge's own end. ``members`` were active
+    before the round opened: account and the encryption key it had then, by address.
     """
 
     number: int
@@ -96,6 +98,12 @@ class Round:
     claimed: frozenset[int] = frozenset()
     treasury_claimed: bool = False
     vested: frozenset[int] = frozenset()
+    members: tuple[tuple[Address, bytes], ...] = ()
+
+    @property
+    def audience(self) -> bytes:
+        """SHA-256 of the members and their keys: whom an encrypted update of this round is for."""
+        return sha256(b"".join(bytes.fromhex(address[2:]) + key for address, key in self.members)).digest()
 
     @property
     def is_over(self) -> bool:

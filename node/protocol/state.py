@@ -278,7 +278,13 @@ def _round_opened(state: State, event: ChainEvent) -> State:
     number = event.arguments["round"]
     if number != len(state.rounds) + 1:
         raise InconsistentHistory(f"Round {number} was opened after {len(state.rounds)} rounds.")
-    return _put(state, opened(event))
+    # Active since before the opening, as the contract demands of trainers, so all who could take part are among them.
+    known = map(state.member, state.active)
+    members = tuple((one.address, one.encryption_key) for one in known if one.active_since < event.timestamp)
+    before = state.current.members if state.current is not None else ()
+    return _put(
+        state, replace(opened(event), members=before if before == members else members)
+    )  # mostly the same again
 
 
 def _dispute_opened(state: State, event: ChainEvent) -> State:

@@ -138,6 +138,18 @@ class ComputeAggregate:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishKeys:
+    """Publish the content keys of a final round's encrypted updates, so that anybody can audit it."""
+
+    round: int
+
+    @property
+    def key(self) -> str:
+        """Name of the deed."""
+        return f"{self.round}:publish-keys"
+
+
+@dataclass(frozen=True, slots=True)
 class FollowGuideline:
     """Take over the guideline of an epoch: Keccak-256 hash and CID digest."""
 
@@ -176,6 +188,7 @@ class ReviewApplication:
 Action = (
     Apply
     | FollowGuideline
+    | PublishKeys
     | ReviewApplication
     | Submit
     | Announce

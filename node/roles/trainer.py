@@ -28,8 +28,12 @@ def _commit(view: View, found: Round) -> list[Action]:
     # The contract wants eligibility from before the opening, so that nobody joins with knowledge of the round.
     if member.status is not MemberStatus.ACTIVE or member.active_since >= found.opened_at or view.me in found.commits:
         return []
-    opening = view.facts_of(found.number).update
-    if opening is None:
+    facts = view.facts_of(found.number)
+    if facts.withheld:
+        return []  # who does not commit loses the round's reward and nothing else
+    opening = facts.update
+    # A chain that went back may have opened the round anew, for other members: what was encrypted for the old ones is malformed there.
+    if opening is None or facts.audience not in (b"", found.audience):
         return [TrainUpdate(found.number)]
     commitment = update_commitment(
         view.scope(found.number),

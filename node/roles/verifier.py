@@ -9,12 +9,27 @@ from node.protocol.commitments import score_commitment
 from node.protocol.sortition import assigned_updates, verifiers_per_update
 from node.protocol.state import Round
 from node.protocol.types import Call, Phase
-from node.roles.actions import Action, FetchUpdate, ScoreUpdates, Submit
+from node.roles.actions import Action, FetchUpdate, PublishKeys, ScoreUpdates, Submit
 from node.roles.view import Fetched, View
+
+ROUNDS_BACK = 2
+"""Rounds whose content keys are still published: the newest and the one before, in case we were away at its end."""
 
 
 def decide(view: View) -> list[Action]:
     """Actions of a verifier that are due now."""
+    return _publish(view) + _verify(view)
+
+
+def _publish(view: View) -> list[Action]:
+    """Whoever opened a round's encrypted updates publishes their keys, so that no trainer can withhold its own."""
+    newest = 0 if view.round is None else view.round.number
+    numbers = range(max(1, newest - ROUNDS_BACK + 1), newest + 1)
+    final = [number for number in numbers if view.state.rounds[number].phase is Phase.FINALIZED]
+    return [PublishKeys(n) for n in final if view.facts_of(n).keys and not view.facts_of(n).keys_published]
+
+
+def _verify(view: View) -> list[Action]:
     found = view.round
     if found is None or found.is_over or found.phase < Phase.REVEAL:
         return []

@@ -45,6 +45,7 @@ class Facts:
     Attributes:
         update: our trained update, kept private until the reveal phase.
         update_stored: its bytes are published.
+        withheld: why our update of this round stays with us; empty if it does not.
         benchmark: the slice we committed to as steward.
         benchmark_stored: its bytes are published.
         fetched: what came of each revealed update, by index, with the reason where it was refused.
@@ -52,6 +53,9 @@ class Facts:
         retry_word: our word for the retry panel, and its salt.
         ballots: our ballot in each dispute of this round, and its salt.
         aggregate: the checkpoint we computed.
+        audience: `Round.audience` that our update was encrypted for; empty where it travels as it is.
+        keys: content keys of the encrypted updates that we could open, by index.
+        keys_published: they are published.
     """
 
     update: Opening | None = None
@@ -63,6 +67,10 @@ class Facts:
     retry_word: tuple[int, bytes] | None = None
     ballots: Mapping[int, tuple[int, bytes]] = field(default_factory=dict)
     aggregate: AggregateFact | None = None
+    audience: bytes = b""
+    keys: Mapping[int, bytes] = field(default_factory=dict)
+    keys_published: bool = False
+    withheld: str = ""
 
 
 @dataclass(frozen=True, slots=True)

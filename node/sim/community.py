@@ -14,6 +14,7 @@ from typing import Any
 
 from node.audit.models import ModelAuditor
 from node.audit.report import AuditReport, audit
+from node.confidential.agreement import agree, public_key
 from node.driver import Driver, DriverConfig
 from node.executor import Executor, Ports
 from node.membership.deeds import Applicant
@@ -59,6 +60,15 @@ class SimSigner:
     def derive(self, label: bytes) -> bytes:
         """HMAC-SHA-256 under the address."""
         return hmac.new(self.address.encode(), label, hashlib.sha256).digest()
+
+    @property
+    def encryption_public_key(self) -> bytes:
+        """X25519 public key of a private one that follows from the address."""
+        return public_key(self.derive(b"x25519"))
+
+    def shared_secret(self, peer_public_key: bytes) -> bytes:
+        """As the keystore's."""
+        return agree(self.derive(b"x25519"), peer_public_key)
 
 
 def recover(_chain_id: int, _registry: Address, _account: Address, _body_hash: bytes, signature: bytes) -> Address:
@@ -117,6 +127,8 @@ class Community:
     slices: Callable[[int], bytes] | None = None
     is_public: bool = False  # stewards give a public update with their slices
     steward_trainer: type[ToyTrainer] = ToyTrainer
+    keys: dict[str, bytes] = field(default_factory=dict)  # encryption keys registered in place of the node's own
+    signers: dict[str, type[SimSigner]] = field(default_factory=dict)
     nodes: list[SimNode] = field(default_factory=list)
     data_of: dict[str, str] = field(default_factory=dict)
     forged: list[str] = field(default_factory=list)
@@ -158,10 +170,11 @@ class Community:
             trainer = self.trainers.get(index, ToyTrainer)(self.task, name)
         elif self.is_public:
             trainer = self.steward_trainer(self.task, name)
+        signer = self.signers.get(name, SimSigner)(address)
         ports = Ports(
             chain=self.world.chain_for(address),
             blobs=self.swarm.join(name),
-            signer=SimSigner(address),
+            signer=signer,
             gossip=self.wire.join(f"peer-of-{name}") if index is not None else None,
             trainer=trainer,
             slices=(self.slices or self.slice_of) if index is None else None,
@@ -184,7 +197,13 @@ class Community:
             public_benchmark=self.task.benchmark("public"),
             seed=self.seed,
             fetch_seconds=5.0,
-            applicant=Applicant(self.world.ledger.registry.address, name, statement=statement, recover=recover),
+            applicant=Applicant(
+                self.world.ledger.registry.address,
+                name,
+                encryption_key=self.keys.get(name, signer.encryption_public_key),
+                statement=statement,
+                recover=recover,
+            ),
         )
         config = DriverConfig(
             roles=roles,

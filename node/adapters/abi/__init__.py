@@ -199,7 +199,7 @@ def decode_revert(data: bytes) -> tuple[str, tuple[Any, ...]]:
         for name in CONTRACTS:
             if selector in contract_abi(name).errors:
                 return contract_abi(name).decode_error(data)
-    except (DecodingError, AbiMismatch, UnicodeDecodeError):
+    except (DecodingError, AbiMismatch, UnicodeDecodeError, OverflowError):
         pass  # a selector may collide; the raw bytes are still worth showing
     return "UnknownError", (data,)
 

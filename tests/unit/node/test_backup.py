@@ -28,14 +28,16 @@ def home(tmp_path):
     store = NodeStore(folder / "data")
     store.save(3, "update.safetensors", b"mine")
     store.save(3, "updates/1.safetensors", b"a peer's")
+    (folder / "data" / "privacy.json").write_text("{}")
     return folder
 
 
 def test_a_restored_node_is_the_same_node(home, tmp_path):
     path = home / "commonweight.toml"
-    assert backup(path, load_config(path), tmp_path / "b.tar.gz") == 3
+    assert backup(path, load_config(path), tmp_path / "b.tar.gz") == 4
     new = tmp_path / "new"
-    assert restore(tmp_path / "b.tar.gz", new) == 3
+    assert restore(tmp_path / "b.tar.gz", new) == 4
+    assert (new / "data" / "privacy.json").read_text() == "{}"  # what noise spent must not be forgotten
     assert (new / "data" / "rounds" / "000003" / "update.safetensors").read_bytes() == b"mine"
     assert not (new / "data" / "rounds" / "000003" / "updates").exists()
     assert not (new / "keys" / "password").exists()

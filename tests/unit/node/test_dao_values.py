@@ -17,7 +17,7 @@ from node.adapters.abi import contract_abi
 from node.dao import advice, releases
 from node.dao.ballots import choice, find, shares, split_params
 from node.dao.calls import SETTINGS, Action, cwt, decode, describe, duration, from_name, to_name
-from node.dao.card import Facts, card, repositories
+from node.dao.card import Facts, card, privacy_of, repositories
 from node.dao.power import Power, concentration
 from node.dao.proposal import Proposal, parse, proposal_id, read_file, setting, split_description, tokens
 from node.dao.rehearsal import settings_refusals
@@ -472,6 +472,28 @@ def test_the_card_tells_it_all_and_lets_no_stranger_write_markup():
     taken = dataclasses.replace(facts().release, is_yanked=True)
     assert "taken back by a vote" in card(facts(release=taken))
     assert list(repositories(b"not json")) == list(repositories(b'{"repositories": "x"}')) == []
+
+
+def guideline_with(**update):
+    learning = {"base_hash": "0" * 64, "samples_per_round": 256, "batch_size": 64, **update}
+    return Guideline(
+        {"data": {}, "architecture": {"learning": learning}, "update": {"max_norm": 5.0}, "versioning": {}}
+    )
+
+
+def test_the_card_says_what_privacy_was_promised_and_never_more():
+    none = privacy_of(guideline_with(), 12)
+    assert "no (ε, δ) bounds" in none
+    assert "L2 norm 5.0" in none
+    client = privacy_of(guideline_with(privacy="client", noise_multiplier=2.0), 4)
+    # dp-accounting's PLD accountant: 4.377178 for multiplier 1 and 9.997256 for 1/2 (four rounds), delta 1e-5; rounded up
+    assert "ε = 4.38 a round, ε = 10.00 for 4 rounds" in client
+    assert "all of a contributor's data" in client
+    example = privacy_of(guideline_with(privacy="example", noise_multiplier=1.0), 10)
+    once = float(example.split("ε = ")[1].split()[0])
+    assert 4.2058 <= once <= 1.2 * 4.2058  # dp-accounting, q 0.25, four steps
+    assert float(example.split("ε = ")[2].split()[0]) > once
+    assert "## Privacy\nCode stayed" in card(facts())
 
 
 def test_amounts_for_people():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,9 @@ FULL = Facts(
     fetched={0: (Fetched.VALID, ""), 3: (Fetched.MALFORMED, "norm_exceeded: too long")},
     word=(1 << 139, b"\x07" * 32),
     aggregate=AggregateFact(b"\x08" * 32, b"\x09" * 32, b"\x0a" * 32),
+    audience=b"\x0d" * 32,
+    keys={0: b"\x0b" * 32, 12: b"\x0c" * 32},
+    keys_published=True,
 )
 
 
@@ -26,6 +30,11 @@ def test_facts_survive_a_restart(tmp_path, facts):
     NodeStore(tmp_path).save_facts(7, facts)
     assert NodeStore(tmp_path).load_facts() == {7: facts}
     assert facts_from_json(facts_to_json(facts)) == facts
+
+
+def test_facts_written_before_there_were_keys_are_read():
+    old = {key: value for key, value in facts_to_json(FULL).items() if not key.startswith(("keys", "audience"))}
+    assert facts_from_json(old) == replace(FULL, audience=b"", keys={}, keys_published=False)
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"version": 99}', b"null", b'{"version": 1}'])

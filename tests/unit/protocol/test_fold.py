@@ -95,6 +95,31 @@ def test_a_sum_is_the_same_in_every_order() -> None:
     assert [forward.at(key) for key in (1, 2, 4, 5, 8, 9)] == [0, 1, 1, 14, 14, 18]
 
 
+def opening(number: int) -> dict[str, Any]:
+    return {
+        "round": number, "opener": ANNA, "parentModelHash": B32, "parentModelCid": B32, "epoch": 1, "guidelineHash": B32,
+        "benchmarkCommitment": B32, "expected": 2, "deadline": 999,
+    }  # fmt: skip
+
+
+def test_a_round_keeps_the_members_and_keys_it_opened_with(history: History) -> None:
+    history.admit(BERT, ANNA)
+    state = history.says("RoundManager", "RoundOpened", **opening(1))
+    assert state.rounds[1].members == ((ANNA, B32), (BERT, B32))
+    history.says("MemberRegistry", "PeerUpdated", member=ANNA, peerId=b"peer", encryptionKey=bytes(32))
+    history.admit(CARL)
+    history.says("MemberRegistry", "ExitStarted", member=BERT, exitAt=500)
+    assert history.state.rounds[1].members == ((ANNA, B32), (BERT, B32))
+    state = history.says("RoundManager", "RoundOpened", **opening(2))
+    assert state.rounds[2].members == ((ANNA, bytes(32)), (CARL, B32))
+
+
+def test_who_became_active_with_the_opening_is_none_of_its_members(history: History) -> None:
+    history.admit(ANNA, BERT)
+    history.now -= 1
+    assert history.says("RoundManager", "RoundOpened", **opening(1)).rounds[1].members == ((ANNA, B32),)
+
+
 def test_locked_tokens_become_units_that_follow_a_delegate(history: History) -> None:
     history.admit(ANNA, BERT)
     history.lock(ANNA, 400, 300)

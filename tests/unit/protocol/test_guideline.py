@@ -35,6 +35,14 @@ def test_update_protocol():
     assert protocol.compression == "none"
 
 
+def test_confidentiality():
+    assert Guideline.parse(text()).update.confidentiality == "none"
+    assert Guideline.parse(text(update={**UPDATE, "confidentiality": "members"})).update.confidentiality == "members"
+    for wrong in ("everybody", "", None, True):
+        with pytest.raises(ConfigError, match="can be none or members"):
+            _ = Guideline.parse(text(update={**UPDATE, "confidentiality": wrong})).update
+
+
 @pytest.mark.parametrize(
     ("change", "kind"),
     [

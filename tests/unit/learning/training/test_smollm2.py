@@ -26,7 +26,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, folder: Path | None) -> None:
 
 def test_without_the_package_the_hint_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pretend(monkeypatch, None)
-    with pytest.raises(ModelError, match="make smollm2"):
+    with pytest.raises(ModelError, match="make smollm"):
         smollm2.convert(tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
