@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf
 from typing import Any, NoReturn
 
 from node.protocol.errors import ConfigError
@@ -113,7 +113,7 @@ class Guideline:
                 hint="Compare it with docs/protocol.md; `commonweight guideline show` prints the one in force.",
             ) from error
         numbers = (protocol.max_norm, protocol.max_bytes, protocol.outer_learning_rate)
-        if not all(isfinite(number) and number > 0 for number in numbers):
+        if not all(0 < number < inf for number in numbers):  # false for NaN; isfinite() cannot take every whole number
             raise ConfigError(
                 "The guideline's max_norm, max_bytes and outer_learning_rate must be positive and finite."
             )

@@ -103,6 +103,16 @@ def test_an_endpoint_whose_blocks_have_impossible_times(timestamp):
         block.read(text.encode())
 
 
+def test_a_size_beyond_every_float():
+    documents = json.loads(GUIDELINE)
+    documents["update"]["max_bytes"] = 10**400
+    assert Guideline.parse(json.dumps(documents).encode()).update.max_bytes == 10**400
+    for bad in (0, -1, float("nan")):
+        documents["update"]["max_norm"] = bad
+        with pytest.raises(ConfigError):
+            _ = Guideline.parse(json.dumps(documents).encode()).update
+
+
 def test_one_content_has_one_file():
     data = signed(body()).encode()
     assert request.parse(data).encode() == data
