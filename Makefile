@@ -61,7 +61,7 @@ testnet: setup ## the same network, left running for the command line
 
 # --- check ----------------------------------------------------------------------------------------------------------
 
-# Files of tests are dealt out to so many processes; each computes on one thread.
+# Files of everyday tests are dealt out to so many processes, each on one thread. Tests on real networks wait for real clocks: one at a time.
 WORKERS ?= auto
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile
 
@@ -72,7 +72,7 @@ check: setup ## everyday tests: unit, property, vectors, contracts (under 5 minu
 
 .PHONY: test
 test: check $(STAMPS)/browser ## all tests: also network and end to end, on real Anvil, Kubo and libp2p, and the page in Chromium
-	$(PYTEST) -m "(slow or e2e) and not hardhat"
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m "(slow or e2e) and not hardhat"
 
 .PHONY: lint
 lint: setup ## ruff, mypy --strict, import arrows, forge fmt, solhint, slither; warnings are errors
