@@ -49,7 +49,7 @@ class PrivacySettings:
 
     audit: bool = False
     max_auc: float = 0.7
-    max_tpr: float = 0.1
+    max_tpr: float = 0.2
     ledger: Path | None = None
 
 

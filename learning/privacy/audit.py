@@ -41,7 +41,7 @@ class Limits:
     """
 
     max_auc: float = 0.7
-    max_tpr: float = 0.1
+    max_tpr: float = 0.2
     max_exposure: float = 2.0
     max_extracted: float = 0.0
     max_secrets: int = 0
