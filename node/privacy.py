@@ -48,8 +48,8 @@ class PrivacySettings:
     """
 
     audit: bool = False
-    max_auc: float = 0.7
-    max_tpr: float = 0.2
+    max_auc: float = 0.75
+    max_tpr: float = 0.4
     ledger: Path | None = None
 
 

@@ -40,8 +40,8 @@ class Limits:
         max_secrets: training rows that hold what looks like a key, token or password.
     """
 
-    max_auc: float = 0.7
-    max_tpr: float = 0.2
+    max_auc: float = 0.75
+    max_tpr: float = 0.4
     max_exposure: float = 2.0
     max_extracted: float = 0.0
     max_secrets: int = 0
