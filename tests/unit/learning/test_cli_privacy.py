@@ -20,6 +20,7 @@ from learning.spec import LearningSpec
 from learning.tasks.code_search import Pair, encode_pairs
 from node import cli  # noqa: F401 - registers the commands
 from node.cli.base import app
+from node.config import PrivacySection
 from node.privacy import LEDGER
 from node.protocol.errors import ConfigError, LeakFound, SetupError, TrainingError
 
@@ -79,7 +80,7 @@ def test_an_update_that_leaks_ends_with_exit_code_10_and_a_clean_one_with_0(home
     assert ("membership: loss drop", "AUC") in tests
     assert ("secret scan", "rows") in tests
     drop = next(one for one in found["leak"]["findings"] if one["test"] == "membership: loss drop")
-    assert drop["estimate"]["low"] > drop["limit"] == 0.7
+    assert drop["estimate"]["low"] > drop["limit"] == PrivacySection().max_auc
     # A checkpoint says the same as the update that made it, up to one rounding.
     model = json.loads(audit(home, "clean-model.safetensors", "--json").stdout)
     for ours, theirs in zip(model["findings"], found["clean"]["findings"], strict=True):
