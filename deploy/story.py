@@ -467,7 +467,7 @@ def conclude(summary: dict[str, Any], folder: Path) -> int:
     summary["claims"] = [{"claim": one.text, "holds": one.holds, "required": one.required} for one in verdicts]
     write_atomic(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
     for one in verdicts:
-        mark = "[green]✓[/]" if one.holds else ("[red]✗[/]" if one.required else "[yellow]✗ goal:[/]")
+        mark = "[green]✓[/]" if one.holds else ("[red]✗[/]" if one.required else "[yellow]✗[/]")
         console.out.print(f" {mark} {one.text}", highlight=False)
     console.out.print(f"\n[bold]{folder / 'summary.json'}[/] has every step.", highlight=False)
     return 0 if all(one.holds for one in verdicts if one.required) else 1
